@@ -1,0 +1,2 @@
+//! The `ostler-test-hub` program.
+fn main() {}

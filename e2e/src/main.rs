@@ -1,0 +1,2 @@
+//! The `ostler-e2e` program.
+fn main() {}

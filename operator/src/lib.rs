@@ -1,0 +1,1 @@
+//! The Ostler operator: ModelDeployments become pods with pinned models.

@@ -1,0 +1,2 @@
+//! The `ostler-operator` program.
+fn main() {}

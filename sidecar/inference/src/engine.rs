@@ -1,0 +1,227 @@
+//! The narrow waist of the crate: jobs in, outputs out, on the calling thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A loaded model. It is shared by its instances: one copy of the weights, any number of callers.
+pub trait Engine: Send + Sync {
+    /// Works on one job until it is done, refused or cancelled.
+    ///
+    /// # Errors
+    /// See [`EngineError`]. A failed job leaves the engine usable.
+    fn run(&self, job: &Job, control: &Control) -> Result<Output, EngineError>;
+
+    /// A tiny job with a known shape of answer, run once after loading: it proves that the weights compute
+    /// finite numbers before the version takes traffic.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFinite`] where weights or outputs are NaN or infinite.
+    fn canary(&self) -> Result<(), EngineError>;
+}
+
+/// What a caller can do to a running job: cancel it, and hear of its progress.
+#[derive(Clone, Default)]
+pub struct Control {
+    cancelled: Arc<AtomicBool>,
+    on_progress: Option<Arc<dyn Fn(JobProgress) + Send + Sync>>,
+}
+
+impl Control {
+    /// A control whose job reports its progress to `on_progress`.
+    #[must_use]
+    pub fn with_progress(on_progress: impl Fn(JobProgress) + Send + Sync + 'static) -> Self {
+        Self { cancelled: Arc::default(), on_progress: Some(Arc::new(on_progress)) }
+    }
+
+    /// Asks the job to stop. Any thread may ask.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Engines call this at every encoder layer and decoder step.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`] once [`Control::cancel`] was called.
+    pub fn check(&self) -> Result<(), EngineError> {
+        if self.cancelled.load(Ordering::Relaxed) { Err(EngineError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Engines tell how far they are.
+    pub fn report(&self, progress: JobProgress) {
+        if let Some(on_progress) = &self.on_progress {
+            on_progress(progress);
+        }
+    }
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobProgress {
+    /// A long-form transcription has decoded up to this time.
+    Transcribed {
+        /// Seconds of audio done.
+        seconds: f64,
+        /// Seconds of audio in all.
+        total_seconds: f64,
+        /// The segments that this step finished.
+        segments: Vec<Segment>,
+    },
+    /// This many of the sentences of a translation are done.
+    Translated {
+        /// Sentences done.
+        done: usize,
+        /// Sentences in all.
+        total: usize,
+    },
+}
+
+/// A piece of work.
+#[derive(Debug, Clone)]
+pub enum Job {
+    /// Speech to text.
+    Transcribe(TranscribeJob),
+    /// Text to text.
+    Translate(TranslateJob),
+    /// Text to labels.
+    Classify(ClassifyJob),
+}
+
+/// Speech to text, in its own language or in English.
+#[derive(Debug, Clone)]
+pub struct TranscribeJob {
+    /// Mono samples at 16 kHz, -1.0 to 1.0.
+    pub samples: Arc<[f32]>,
+    /// The spoken language as Whisper writes it (`de`); detected from the first 30 s where absent.
+    pub language: Option<String>,
+    /// Translate into English instead of transcribing.
+    pub translate: bool,
+    /// Decode with timestamp tokens. Without them there is one segment a window.
+    pub timestamps: bool,
+    /// Text that the first window continues.
+    pub prompt: Option<String>,
+    /// Show each window the text of the windows before it.
+    pub condition_on_previous_text: bool,
+    /// Beams to search with; `None` takes `num_beams` of the repository's generation config, else 1.
+    pub beams: Option<usize>,
+    /// How random the choice of tokens is.
+    pub temperature: Temperature,
+}
+
+/// How random decoding is, and what happens to a window that came out badly.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Temperature {
+    /// OpenAI's ladder: 0, and 0.2 more up to 1.0 while a window's text repeats or is improbable.
+    Ladder,
+    /// This temperature alone; 0 is greedy or beam search as transformers does by default.
+    Fixed(f32),
+}
+
+/// Texts to translate.
+#[derive(Debug, Clone)]
+pub struct TranslateJob {
+    /// The texts; each answer stands at its text's place.
+    pub texts: Vec<String>,
+    /// The language of the texts, for models that know several.
+    pub source: Option<String>,
+    /// The language to translate into, for models that know several.
+    pub target: Option<String>,
+    /// Beams to search with; `None` takes `num_beams` of the repository's generation config.
+    pub beams: Option<usize>,
+    /// Split texts into sentences first. Without it an over-long text is an error.
+    pub split_sentences: bool,
+}
+
+/// Texts to label.
+#[derive(Debug, Clone)]
+pub struct ClassifyJob {
+    /// The texts; each answer stands at its text's place.
+    pub texts: Vec<String>,
+}
+
+/// What came out of a [`Job`], variant for variant.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// Of [`Job::Transcribe`].
+    Transcript(Transcript),
+    /// Of [`Job::Translate`]: one text for each.
+    Translations(Vec<String>),
+    /// Of [`Job::Classify`]: for each text every label, most probable first.
+    Labels(Vec<Vec<LabelScore>>),
+}
+
+/// The text of a clip.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transcript {
+    /// The whole text, trimmed.
+    pub text: String,
+    /// The language, given or detected, as Whisper writes it (`de`).
+    pub language: String,
+    /// Its probability, where it was detected.
+    pub language_probability: Option<f32>,
+    /// The length of the clip in seconds.
+    pub duration_seconds: f64,
+    /// The parts with their times.
+    pub segments: Vec<Segment>,
+}
+
+/// One part of a transcript, with the measures that OpenAI's `verbose_json` carries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segment {
+    /// Its number, from 0.
+    pub id: usize,
+    /// Where its window starts, in frames of 10 ms.
+    pub seek: usize,
+    /// Its start in seconds.
+    pub start: f64,
+    /// Its end in seconds.
+    pub end: f64,
+    /// Its text, with the leading space that the tokenizer gives it.
+    pub text: String,
+    /// Its tokens, timestamps included.
+    pub tokens: Vec<u32>,
+    /// The temperature that its window was decoded with.
+    pub temperature: f32,
+    /// The mean log probability of its window's tokens.
+    pub average_log_probability: f32,
+    /// Bytes of its window's text over bytes of the same deflated: high where it repeats.
+    pub compression_ratio: f32,
+    /// The probability that its window holds no speech.
+    pub no_speech_probability: f32,
+}
+
+/// A label and its probability.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelScore {
+    /// The label as the repository's `id2label` has it.
+    pub label: String,
+    /// 0 to 1; all labels of a text add up to 1.
+    pub score: f32,
+}
+
+/// Why a job gave no output.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// [`Control::cancel`] was called.
+    #[error("the job was cancelled")]
+    Cancelled,
+    /// The caller must change the job.
+    #[error("{parameter}: {message}")]
+    InvalidInput {
+        /// The field of the job.
+        parameter: &'static str,
+        /// What is wrong with it and what to write instead.
+        message: String,
+    },
+    /// This engine does not do such jobs.
+    #[error("this model does not {0}")]
+    WrongTask(&'static str),
+    /// The numbers broke down.
+    #[error("{0} is not finite: the weights are damaged, or unfit for this number format")]
+    NotFinite(&'static str),
+    /// A tensor operation failed.
+    #[error("the computation failed")]
+    Compute(#[from] candle_core::Error),
+    /// The tokenizer failed.
+    #[error("the tokenizer failed: {0}")]
+    Tokenizer(String),
+}

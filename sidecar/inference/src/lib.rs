@@ -1,0 +1,7 @@
+//! Pure compute for speech and translation models: PCM or text in, text out.
+//!
+//! No async runtime and no network: [`files`] says which files of a repository a task needs, [`load`] turns a
+//! folder of them into an [`engine::Engine`], which turns a [`engine::Job`] into an [`engine::Output`] on the
+//! calling thread.
+
+pub mod engine;

@@ -1,0 +1,1 @@
+//! The Ostler sidecar: fetches, verifies, loads, evicts and serves the models of one pod.

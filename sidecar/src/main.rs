@@ -1,0 +1,2 @@
+//! The `ostler-sidecar` program.
+fn main() {}
