@@ -1,1 +1,8 @@
 //! A whole Kubernetes on one machine, driven from Rust, and the tests that run on it.
+//!
+//! [`binaries`] builds the programs once, [`image`] packs a program into an image
+//! without a container engine.
+
+pub mod binaries;
+pub mod command;
+pub mod image;
