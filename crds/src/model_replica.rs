@@ -2,23 +2,65 @@
 //! by it, so that an admission policy can tie the writer's token to the object.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::CustomResource;
-use schemars::JsonSchema;
+use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::status::{Failure, Progress, VersionState};
 
 /// Which process speaks.
-#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "ostler.dev",
     version = "v1alpha1",
     kind = "ModelReplica",
     plural = "modelreplicas",
     shortname = "mrep",
+    category = "ostler",
     namespaced,
+    doc = "The report of one pod's sidecar: which model versions are on disk and in memory, how far transfers have come, and what failed. The sidecar alone writes it; it is named as its pod and goes with it.",
     status = "ModelReplicaStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    printcolumn(
+        name = "Deployment",
+        type_ = "string",
+        json_path = ".spec.deployment",
+        description = "The ModelDeployment that the pod belongs to."
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "boolean",
+        json_path = ".status.ready",
+        description = "Whether the first plan's preloaded versions have been loaded and proved."
+    ),
+    printcolumn(
+        name = "Loaded",
+        type_ = "string",
+        json_path = ".status.loaded",
+        description = "Loaded versions of all in the plan."
+    ),
+    printcolumn(
+        name = "Progress",
+        type_ = "integer",
+        json_path = ".status.progressPercent",
+        description = "How far all preloaded versions have come, in percent."
+    ),
+    printcolumn(
+        name = "Reserved",
+        type_ = "integer",
+        json_path = ".status.reservedBytes",
+        description = "Bytes reserved of the memory budget.",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Budget",
+        type_ = "integer",
+        json_path = ".status.budgetBytes",
+        description = "The memory budget in bytes.",
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.spec.podUid.size() > 0 && self.spec.deployment.size() > 0")
+        .message("spec.podUid and spec.deployment must name the pod and the ModelDeployment that the report speaks for")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ModelReplicaSpec {
@@ -33,7 +75,7 @@ pub struct ModelReplicaSpec {
 }
 
 /// One run of the sidecar's container.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportingContainer {
     /// Its name in the pod.
@@ -44,7 +86,7 @@ pub struct ReportingContainer {
 }
 
 /// What is really on disk and in memory.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelReplicaStatus {
     /// The `generation` of the plan that the sidecar obeys.
@@ -69,11 +111,12 @@ pub struct ModelReplicaStatus {
     /// Every model version, and every language pair of it.
     #[serde(default)]
     #[schemars(length(max = 4096))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["model".into(), "version".into(), "languagePair".into()]))]
     pub versions: Vec<ReportedVersion>,
 }
 
 /// One model version, or one language pair of it, in this pod.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportedVersion {
     /// The model.
@@ -82,8 +125,9 @@ pub struct ReportedVersion {
     /// The version.
     #[schemars(length(max = 63))]
     pub version: String,
-    /// The language pair, where the version has one set of files for each.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// The language pair, where the version has one set of files for each; else empty. Always written, because it is
+    /// part of the key of the list.
+    #[serde(default)]
     #[schemars(length(max = 40))]
     pub language_pair: String,
     /// The commit, or `sha256:` and the digest of a folder.

@@ -78,7 +78,11 @@ impl FromStr for ModelName {
         if is_dns_label(value) {
             return Ok(Self(value.to_owned()));
         }
-        Err(NameError::new("model name", value, "must be lower-case letters, digits and '-', at most 63, such as \"whisper\""))
+        Err(NameError::new(
+            "model name",
+            value,
+            "must be lower-case letters, digits and '-', at most 63, such as \"whisper\"",
+        ))
     }
 }
 string_name!(ModelName);
@@ -95,7 +99,11 @@ impl FromStr for VersionName {
         if is_dns_label(value) {
             return Ok(Self(value.to_owned()));
         }
-        Err(NameError::new("version name", value, "must be lower-case letters, digits and '-', at most 63, such as \"v1\""))
+        Err(NameError::new(
+            "version name",
+            value,
+            "must be lower-case letters, digits and '-', at most 63, such as \"v1\"",
+        ))
     }
 }
 string_name!(VersionName);
@@ -128,7 +136,9 @@ impl FromStr for LanguagePair {
                 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         };
         match value.split_once('-') {
-            Some((source, target)) if is_language(source) && is_language(target) => Ok(Self(value.to_owned())),
+            Some((source, target)) if is_language(source) && is_language(target) => {
+                Ok(Self(value.to_owned()))
+            }
             _ => Err(NameError::new("language pair", value, "must be SOURCE-TARGET, such as \"en-de\"")),
         }
     }
@@ -188,7 +198,11 @@ impl FromStr for RepositoryId {
         };
         match value.split_once('/') {
             Some((owner, name)) if is_part(owner) && is_part(name) => Ok(Self(value.to_owned())),
-            _ => Err(NameError::new("repository", value, "must be ORGANISATION/NAME, such as \"openai/whisper-base\"")),
+            _ => Err(NameError::new(
+                "repository",
+                value,
+                "must be ORGANISATION/NAME, such as \"openai/whisper-base\"",
+            )),
         }
     }
 }
@@ -221,7 +235,9 @@ impl FromStr for Revision {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./+".contains(&byte);
         let is_reference = (1..=128).contains(&value.len())
             && value.bytes().all(is_allowed)
-            && value.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with('.'))
+            && value
+                .split('/')
+                .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with('.'))
             && !value.contains("..")
             && !value.starts_with('-');
         if is_reference {
@@ -396,3 +412,6 @@ pub enum LoadPolicy {
     #[default]
     Lazy,
 }
+
+#[cfg(test)]
+mod tests;

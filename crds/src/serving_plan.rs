@@ -91,7 +91,9 @@ pub struct PlannedArtifact {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The plan is over [`MAX_PLAN_BYTES`].
-    #[error("the serving plan is {bytes} bytes, over the limit of {MAX_PLAN_BYTES}: use fewer models, versions or language pairs")]
+    #[error(
+        "the serving plan is {bytes} bytes, over the limit of {MAX_PLAN_BYTES}: use fewer models, versions or language pairs"
+    )]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -135,3 +137,6 @@ impl ServingPlan {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::names::{RepositoryId, Revision};
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+fn artifact() -> impl Strategy<Value = PlannedArtifact> {
+    (option::of("[a-z]{2,3}-[a-z]{2,3}"), any::<bool>(), option::of("\\PC{0,40}")).prop_map(
+        |(pair, is_hub, unpinned)| PlannedArtifact {
+            language_pair: pair.map(|pair| pair.parse().unwrap()),
+            source: if is_hub {
+                "hf://a/b:main".parse().unwrap()
+            } else {
+                "file:///models/b".parse().unwrap()
+            },
+            commit: (is_hub && unpinned.is_none()).then(|| COMMIT.parse().unwrap()),
+            unpinned,
+        },
+    )
+}
+
+fn version() -> impl Strategy<Value = PlannedVersion> {
+    ("[a-z][a-z0-9]{0,8}", 0_u8..=100, vec(artifact(), 0..4)).prop_map(|(name, weight, artifacts)| {
+        PlannedVersion {
+            name: name.parse().unwrap(),
+            dtype: Dtype::Auto,
+            weight: weight.try_into().unwrap(),
+            artifacts,
+        }
+    })
+}
+
+fn model() -> impl Strategy<Value = PlannedModel> {
+    ("[a-z][a-z0-9-]{0,8}[a-z0-9]", any::<bool>(), 1_u32..=64, vec(version(), 1..4)).prop_map(
+        |(name, keep, instances, versions)| PlannedModel {
+            name: name.parse().unwrap(),
+            task: Task::Translation,
+            load: if keep { LoadPolicy::Preload } else { LoadPolicy::Lazy },
+            keep,
+            instances,
+            default_version: versions[0].name.clone(),
+            fallback: versions.iter().map(|version| version.name.clone()).collect(),
+            versions,
+        },
+    )
+}
+
+fn plan() -> impl Strategy<Value = ServingPlan> {
+    (any::<i64>(), "[a-z]{1,8}/[a-z]{1,8}", vec(model(), 0..4))
+        .prop_map(|(generation, salt, models)| ServingPlan { format: PLAN_FORMAT, generation, salt, models })
+}
+
+proptest! {
+    #[test]
+    fn a_plan_survives_a_round_trip_and_has_one_form(plan in plan()) {
+        let text = plan.to_json().unwrap();
+        let read = ServingPlan::from_json(&text).unwrap();
+        prop_assert_eq!(&read, &plan);
+        prop_assert_eq!(read.to_json().unwrap(), text);
+    }
+
+    #[test]
+    fn no_text_makes_reading_panic(text in "\\PC{0,200}") {
+        let _ = ServingPlan::from_json(&text);
+    }
+}
+
+fn empty() -> ServingPlan {
+    ServingPlan { format: PLAN_FORMAT, generation: 3, salt: "media/video".to_owned(), models: Vec::new() }
+}
+
+#[test]
+fn a_newer_format_is_refused_by_name() {
+    let newer = ServingPlan { format: PLAN_FORMAT + 1, ..empty() };
+    let error = ServingPlan::from_json(&newer.to_json().unwrap()).unwrap_err();
+    assert!(matches!(error, PlanError::NewerFormat { format } if format == PLAN_FORMAT + 1));
+    assert!(error.to_string().contains("update the sidecar's image"), "{error}");
+}
+
+#[test]
+fn fields_of_a_later_writer_are_passed_over() {
+    let text = r#"{"format":1,"generation":3,"salt":"media/video","models":[],"later":{"field":1}}"#;
+    assert_eq!(ServingPlan::from_json(text).unwrap(), empty());
+}
+
+#[test]
+fn a_name_that_no_operator_writes_is_refused_when_it_is_read() {
+    let text = empty().to_json().unwrap().replace("[]", r#"[{"name":"../etc"}]"#);
+    assert!(matches!(ServingPlan::from_json(&text), Err(PlanError::Malformed(_))));
+}
+
+#[test]
+fn a_plan_over_the_limit_is_neither_written_nor_read() {
+    let oversized = ServingPlan { salt: "s".repeat(MAX_PLAN_BYTES), ..empty() };
+    let error = oversized.to_json().unwrap_err();
+    assert!(matches!(error, PlanError::TooLarge { bytes } if bytes > MAX_PLAN_BYTES), "{error}");
+    let text = serde_json::to_string(&oversized).unwrap();
+    assert!(matches!(ServingPlan::from_json(&text), Err(PlanError::TooLarge { .. })));
+}
+
+#[test]
+fn the_form_on_the_wire_is_the_agreed_one() {
+    let plan = ServingPlan {
+        models: vec![PlannedModel {
+            name: "translation".parse().unwrap(),
+            task: Task::Translation,
+            load: LoadPolicy::Preload,
+            keep: false,
+            instances: 1,
+            default_version: "v1".parse().unwrap(),
+            fallback: Vec::new(),
+            versions: vec![PlannedVersion {
+                name: "v1".parse().unwrap(),
+                dtype: Dtype::Float32,
+                weight: Weight::FULL,
+                artifacts: vec![PlannedArtifact {
+                    language_pair: Some("en-de".parse().unwrap()),
+                    source: StorageUri::Hub {
+                        repository: "a/opus-mt-en-de".parse::<RepositoryId>().unwrap(),
+                        revision: Revision::main(),
+                    },
+                    commit: Some(COMMIT.parse().unwrap()),
+                    unpinned: None,
+                }],
+            }],
+        }],
+        ..empty()
+    };
+    let expected = serde_json::json!({
+        "format": 1, "generation": 3, "salt": "media/video",
+        "models": [{
+            "name": "translation", "task": "translation", "load": "Preload", "keep": false, "instances": 1,
+            "defaultVersion": "v1", "fallback": [],
+            "versions": [{
+                "name": "v1", "dtype": "float32", "weight": 100,
+                "artifacts": [{ "languagePair": "en-de", "source": "hf://a/opus-mt-en-de:main", "commit": COMMIT }],
+            }],
+        }],
+    });
+    assert_eq!(serde_json::to_value(&plan).unwrap(), expected);
+}
