@@ -1,2 +1,67 @@
-//! The `ostler-test-hub` program.
-fn main() {}
+//! The `ostler-test-hub` program: serves the repositories in a folder until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use ostler_test_hub::{TestHub, TestHubError};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long open transfers may last after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Serves repositories from folders as huggingface.co does.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The folder with the repositories, each in ORGANISATION/NAME.
+    #[arg(long)]
+    root: PathBuf,
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// A file with a token that every request must bear.
+    #[arg(long)]
+    require_token_file: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the hub failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), TestHubError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(TestHubError::Serve)?;
+    let hub = TestHub::listen(arguments.listen).await?;
+    let token = match &arguments.require_token_file {
+        None => None,
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .map_err(|source| TestHubError::Read { path: path.clone(), source })?,
+        ),
+    };
+    for (repository, commit) in hub.push_all(&arguments.root)? {
+        if let Some(token) = &token {
+            hub.require_token(&repository, token.trim())?;
+        }
+        tracing::info!(%repository, %commit, "serving");
+    }
+    tracing::info!(endpoint = %hub.endpoint(), "ready");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    match tokio::time::timeout(DRAIN, hub.shut_down()).await {
+        Ok(result) => result,
+        // A transfer that is still open is cut.
+        Err(_) => Ok(()),
+    }
+}
