@@ -1,0 +1,289 @@
+//! A Kubernetes control plane on loopback: etcd, kube-apiserver and kube-controller-manager.
+//!
+//! One is shared by all tests of a program, since its start takes seconds; each test has a namespace of its own.
+
+mod certificates;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::sync::OnceCell;
+
+use crate::audit::{self, Write};
+use crate::guard::Guarded;
+use crate::wait::eventually;
+
+/// Controllers whose work the tests look at; the others would only use the processor.
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,deployment-controller,\
+                           replicaset-controller,serviceaccount-controller,disruption-controller";
+
+/// Someone the API server knows by a fixed token. All may do everything; their names tell them apart in the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// The test itself.
+    Admin,
+    /// The kube-controller-manager.
+    Controllers,
+    /// The operator under test.
+    Operator,
+}
+
+impl User {
+    const ALL: [Self; 3] = [Self::Admin, Self::Controllers, Self::Operator];
+
+    /// The name in the audit log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Controllers => "controllers",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// A running control plane. Dropping it, or the end of this process, stops it and removes its files.
+#[derive(Debug)]
+pub struct ControlPlane {
+    folder: PathBuf,
+    binaries: PathBuf,
+    // In this order: the last one removes the folder.
+    _controllers: Guarded,
+    _api_server: Guarded,
+    _etcd: Guarded,
+}
+
+static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
+
+impl ControlPlane {
+    /// The control plane of this process, with Ostler's definitions applied; started by the first to ask.
+    pub async fn shared() -> &'static Self {
+        SHARED.get_or_init(Self::start).await
+    }
+
+    /// Starts a control plane and applies Ostler's definitions.
+    ///
+    /// # Panics
+    /// When a program is missing or does not become ready.
+    pub async fn start() -> Self {
+        let binaries =
+            tokio::task::spawn_blocking(binaries).await.expect("finding the programs does not panic");
+        let folder = tempfile::tempdir().expect("a temporary folder can be made").keep();
+        let [client_port, peer_port, port] = free_ports();
+        let path = |name: &str| folder.join(name).display().to_string();
+
+        certificates::write(&folder);
+        let tokens = User::ALL.map(|user| format!("{0}-token,{0},{0},\"system:masters\"\n", user.name()));
+        write(&folder, "tokens.csv", &tokens.concat());
+        write(&folder, "audit-policy.yaml", audit::POLICY);
+        for user in User::ALL {
+            write(&folder, &format!("{}.kubeconfig", user.name()), &kubeconfig(&folder, port, user));
+        }
+
+        let start = |program: &str, arguments: &[(&str, String)], owned: Option<&Path>| {
+            let arguments: Vec<String> =
+                arguments.iter().map(|(name, value)| format!("--{name}={value}")).collect();
+            Guarded::start(&binaries.join(program), &arguments, &folder.join(format!("{program}.log")), owned)
+        };
+        let etcd_address = format!("http://127.0.0.1:{client_port}");
+        let peer_address = format!("http://127.0.0.1:{peer_port}");
+        let etcd = start(
+            "etcd",
+            &[
+                ("data-dir", path("etcd")),
+                // The data does not outlive the test, so nothing is lost when it was not yet on disk.
+                ("unsafe-no-fsync", "true".to_owned()),
+                ("listen-client-urls", etcd_address.clone()),
+                ("advertise-client-urls", etcd_address.clone()),
+                ("listen-peer-urls", peer_address.clone()),
+                ("initial-advertise-peer-urls", peer_address.clone()),
+                ("initial-cluster", format!("default={peer_address}")),
+            ],
+            Some(&folder),
+        );
+        let api_server = start(
+            "kube-apiserver",
+            &[
+                ("etcd-servers", etcd_address),
+                ("bind-address", "127.0.0.1".to_owned()),
+                // Endpoints of the Service `kubernetes` may not be loopback; nothing connects to this one.
+                ("advertise-address", "192.0.2.1".to_owned()),
+                ("secure-port", port.to_string()),
+                ("cert-dir", path("api-server")),
+                ("tls-cert-file", path("server.crt")),
+                ("tls-private-key-file", path("server.key")),
+                ("token-auth-file", path("tokens.csv")),
+                ("service-account-issuer", "https://kubernetes.default.svc".to_owned()),
+                ("service-account-key-file", path("service-account.pub")),
+                ("service-account-signing-key-file", path("service-account.key")),
+                ("service-cluster-ip-range", "10.96.0.0/16".to_owned()),
+                ("authorization-mode", "RBAC".to_owned()),
+                ("audit-policy-file", path("audit-policy.yaml")),
+                ("audit-log-path", path("audit.log")),
+            ],
+            None,
+        );
+        let controllers = start(
+            "kube-controller-manager",
+            &[
+                ("kubeconfig", path("controllers.kubeconfig")),
+                ("controllers", CONTROLLERS.to_owned()),
+                ("service-account-private-key-file", path("service-account.key")),
+                ("root-ca-file", path("ca.crt")),
+                ("use-service-account-credentials", "true".to_owned()),
+                ("leader-elect", "false".to_owned()),
+                ("secure-port", "0".to_owned()),
+            ],
+            None,
+        );
+        let control_plane =
+            Self { folder, binaries, _controllers: controllers, _api_server: api_server, _etcd: etcd };
+        control_plane.wait_until_ready().await;
+        control_plane.apply_definitions().await;
+        control_plane
+    }
+
+    async fn wait_until_ready(&self) {
+        let client = self.client(User::Admin).await;
+        eventually("the API server to be ready", async || {
+            let request = http::Request::get("/readyz").body(Vec::new()).ok()?;
+            client.request_text(request).await.ok()
+        })
+        .await;
+        // Pods need the account `default`, which proves that the controllers work.
+        let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(client, "default");
+        eventually("the controllers to work", async || accounts.get_opt("default").await.ok()?).await;
+    }
+
+    async fn apply_definitions(&self) {
+        let client = self.client(User::Admin).await;
+        let api: Api<CustomResourceDefinition> = Api::all(client);
+        for definition in ostler_crds::definitions::definitions() {
+            let name = definition.metadata.name.clone().expect("a definition has a name");
+            api.create(&PostParams::default(), &definition)
+                .await
+                .expect("the API server accepts the definition");
+            eventually("the definition to be established", async || {
+                let status = api.get(&name).await.ok()?.status?;
+                let conditions = status.conditions.unwrap_or_default();
+                conditions.iter().any(|one| one.type_ == "Established" && one.status == "True").then_some(())
+            })
+            .await;
+        }
+    }
+
+    /// How to connect as `user`.
+    ///
+    /// # Panics
+    /// When the kubeconfig that this module wrote cannot be read.
+    pub async fn config(&self, user: User) -> Config {
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig(user)).expect("the kubeconfig can be read");
+        let options = KubeConfigOptions::default();
+        Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("the kubeconfig is complete")
+    }
+
+    /// A client that acts as `user`.
+    ///
+    /// # Panics
+    /// As [`Self::config`].
+    pub async fn client(&self, user: User) -> Client {
+        Client::try_from(self.config(user).await).expect("a client can be made")
+    }
+
+    /// A client that acts as the holder of a token, as a pod does.
+    ///
+    /// # Panics
+    /// As [`Self::config`].
+    pub async fn client_with_token(&self, token: &str) -> Client {
+        let mut config = self.config(User::Admin).await;
+        config.auth_info =
+            kube::config::AuthInfo { token: Some(token.to_owned().into()), ..Default::default() };
+        Client::try_from(config).expect("a client can be made")
+    }
+
+    /// The kubeconfig of `user`.
+    #[must_use]
+    pub fn kubeconfig(&self, user: User) -> PathBuf {
+        self.folder.join(format!("{}.kubeconfig", user.name()))
+    }
+
+    /// Makes a namespace whose name begins with `purpose` and is not taken.
+    ///
+    /// # Panics
+    /// When the API server refuses it.
+    pub async fn namespace(&self, purpose: &str) -> String {
+        let client = self.client(User::Admin).await;
+        let metadata = ObjectMeta { generate_name: Some(format!("{purpose}-")), ..Default::default() };
+        let namespace = Namespace { metadata, ..Default::default() };
+        let api: Api<Namespace> = Api::all(client);
+        let created =
+            api.create(&PostParams::default(), &namespace).await.expect("the namespace can be made");
+        created.metadata.name.expect("the API server names it")
+    }
+
+    /// Every write that the API server has answered so far.
+    #[must_use]
+    pub fn writes(&self) -> Vec<Write> {
+        audit::writes(&self.folder.join("audit.log"))
+    }
+
+    /// Runs one of the cluster's programs, such as `kubectl`, as the administrator.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        tokio::process::Command::new(self.binaries.join(program))
+            .args(arguments)
+            .env("KUBECONFIG", self.kubeconfig(User::Admin))
+            .env("HOME", &self.folder)
+            .output()
+            .await
+            .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"))
+    }
+}
+
+/// The folder of the control plane's programs: `OSTLER_CLUSTER_BIN`, else where the whole cluster keeps them, built
+/// when they are missing.
+fn binaries() -> PathBuf {
+    match std::env::var_os("OSTLER_CLUSTER_BIN") {
+        Some(folder) => PathBuf::from(folder),
+        None => ostler_e2e::binaries::ensure().expect("the cluster's programs can be built"),
+    }
+}
+
+/// Ports that nothing listens on. All are held before any is let go, so that they differ.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a port is free"));
+    listeners.map(|listener| listener.local_addr().expect("a bound socket has an address").port())
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text)
+        .unwrap_or_else(|error| panic!("{name} cannot be written: {error}"));
+}
+
+fn kubeconfig(folder: &Path, port: u16, user: User) -> String {
+    let (user, authority) = (user.name(), folder.join("ca.crt"));
+    let authority = authority.display();
+    format!(
+        "apiVersion: v1
+kind: Config
+clusters:
+- name: tests
+  cluster: {{server: \"https://127.0.0.1:{port}\", certificate-authority: {authority}}}
+users:
+- name: {user}
+  user: {{token: {user}-token}}
+contexts:
+- name: tests
+  context: {{cluster: tests, user: {user}}}
+current-context: tests
+"
+    )
+}
