@@ -1,0 +1,205 @@
+//! The handle that everything else holds: acquire a version, change the plan, see what is loaded. Cloning is cheap.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ostler_crds::serving_plan::ServingPlan;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::lease::Lease;
+use crate::loader::Loader;
+use crate::residency::{Refusal, Settings, WaiterId};
+use crate::residency_task::{self, Command};
+use crate::routing::{self, Request, RouteError, VersionChoice};
+use crate::snapshot::Snapshot;
+use crate::target::{VersionFailure, VersionKey};
+
+/// How often a request is routed anew when the plan changes under it.
+const ROUTING_ATTEMPTS: usize = 3;
+
+/// Why no version could be acquired.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AcquireError {
+    /// The request fits no version of the plan: the client must change it.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// The version, and every fallback, failed to load.
+    #[error("{key} cannot answer: {failure}")]
+    Unavailable {
+        /// The chosen version.
+        key: VersionKey,
+        /// Its last failure.
+        failure: VersionFailure,
+        /// When it is tried again; `None` where only a change of the plan can help.
+        retry_after: Option<Duration>,
+    },
+    /// Too many requests wait for versions to load, or this one waited too long.
+    #[error("{key} is not loaded yet, and this request cannot wait longer")]
+    Busy {
+        /// The chosen version.
+        key: VersionKey,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The plan changed under the request again and again, or the version was just removed.
+    #[error("{key} was removed from the plan")]
+    Removed {
+        /// The version that is gone.
+        key: VersionKey,
+    },
+    /// The process is about to end.
+    #[error("the sidecar is shutting down")]
+    ShuttingDown,
+}
+
+/// A handle on the residency task. When the last clone is dropped, the task ends.
+#[derive(Clone)]
+pub struct Manager {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    commands: mpsc::UnboundedSender<Command>,
+    plan: watch::Sender<Arc<ServingPlan>>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    next_waiter: AtomicU64,
+    is_draining: AtomicBool,
+}
+
+impl Manager {
+    /// Starts the residency task for a plan. It needs a tokio runtime.
+    #[must_use]
+    pub fn start(loader: Arc<dyn Loader>, settings: Settings, plan: ServingPlan) -> Self {
+        let plan = Arc::new(plan);
+        let (commands, snapshots) = residency_task::start(loader, settings, Arc::clone(&plan));
+        let shared = Shared {
+            commands,
+            plan: watch::Sender::new(plan),
+            snapshots,
+            next_waiter: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The plan that is obeyed.
+    #[must_use]
+    pub fn plan(&self) -> Arc<ServingPlan> {
+        Arc::clone(&self.shared.plan.borrow())
+    }
+
+    /// Obeys another plan from now on. The same plan again changes nothing.
+    pub fn apply(&self, plan: ServingPlan) {
+        let plan = Arc::new(plan);
+        self.shared.plan.send_if_modified(|current| {
+            if *current == plan {
+                return false;
+            }
+            // The task hears of the plan before any request is routed by it.
+            let _ = self.shared.commands.send(Command::Plan(Arc::clone(&plan)));
+            *current = plan;
+            true
+        });
+    }
+
+    /// What is loaded now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.shared.snapshots.borrow())
+    }
+
+    /// Hears of every change of what is loaded; transfers are told of twice a second.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.shared.snapshots.clone()
+    }
+
+    /// Whether new requests should come here: the first plan's `Preload` versions are up and the process is not
+    /// about to end.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.shared.snapshots.borrow().ready && !self.is_draining()
+    }
+
+    /// Whether the process is about to end.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.shared.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Makes [`Manager::is_ready`] false for good. Requests are still answered.
+    pub fn drain(&self) {
+        self.shared.is_draining.store(true, Ordering::Release);
+    }
+
+    /// Acquires a version for a request, loading it first where needed. Dropping the future gives up the wait.
+    ///
+    /// # Errors
+    /// See [`AcquireError`].
+    pub async fn acquire(&self, request: Request) -> Result<Lease, AcquireError> {
+        let mut attempt = 1;
+        loop {
+            let candidates = routing::candidates(&self.plan(), &request)?;
+            let commit = match &request.version {
+                Some(VersionChoice::Commit(commit)) => Some(commit.as_str()),
+                Some(VersionChoice::Name(_)) | None => None,
+            };
+            // When the plan changes between routing and the task's answer, the new plan decides.
+            let is_last = attempt == ROUTING_ATTEMPTS;
+            match self.acquire_first_of(candidates, commit.is_some()).await {
+                Err(AcquireError::Removed { .. }) if !is_last => {}
+                Ok(lease)
+                    if commit.is_some_and(|commit| commit != lease.provenance().revision) && !is_last => {}
+                outcome => return outcome,
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn acquire_first_of(
+        &self,
+        candidates: Vec<VersionKey>,
+        planned_pin_only: bool,
+    ) -> Result<Lease, AcquireError> {
+        let waiter = WaiterId(self.shared.next_waiter.fetch_add(1, Ordering::Relaxed));
+        let (reply, answer) = oneshot::channel();
+        let commands = &self.shared.commands;
+        commands
+            .send(Command::Acquire { waiter, candidates, planned_pin_only, reply })
+            .map_err(|_| AcquireError::ShuttingDown)?;
+        let mut cancel = CancelOnDrop { commands, waiter, is_armed: true };
+        let answer = answer.await;
+        cancel.is_armed = false;
+        match answer {
+            Ok(Ok(lease)) => Ok(lease),
+            Ok(Err(refusal)) => Err(refusal.into()),
+            Err(_) => Err(AcquireError::ShuttingDown),
+        }
+    }
+}
+
+impl From<Refusal> for AcquireError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Failed { key, failure, retry_after } => Self::Unavailable { key, failure, retry_after },
+            Refusal::Busy { key, retry_after } => Self::Busy { key, retry_after },
+            Refusal::Removed { key } => Self::Removed { key },
+        }
+    }
+}
+
+/// Tells the task that nobody waits any more. A lease that is already on its way returns itself.
+struct CancelOnDrop<'manager> {
+    commands: &'manager mpsc::UnboundedSender<Command>,
+    waiter: WaiterId,
+    is_armed: bool,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if self.is_armed {
+            let _ = self.commands.send(Command::Cancel(self.waiter));
+        }
+    }
+}

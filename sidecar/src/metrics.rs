@@ -1,0 +1,169 @@
+//! Counters, gauges and histograms in the Prometheus text format.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ostler_crds::status::VersionState;
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::lease::Provenance;
+use crate::snapshot::Snapshot;
+
+/// Latencies from a short translation to an hour of speech, in seconds.
+const SECONDS: [f64; 12] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
+
+/// Why the metrics could not be set up or written.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// Two metrics have one name, or a name is not allowed.
+    #[error("a metric could not be registered")]
+    Register(#[source] prometheus::Error),
+    /// The text could not be written.
+    #[error("the metrics could not be written as text")]
+    Encode(#[source] prometheus::Error),
+}
+
+/// The process's metrics. Cloning is cheap.
+#[derive(Clone)]
+pub struct Metrics(Arc<Families>);
+
+struct Families {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    served: IntCounterVec,
+    version_state: IntGaugeVec,
+    version_failure: IntGaugeVec,
+    resident_bytes: IntGaugeVec,
+    budget_bytes: IntGauge,
+    reserved_bytes: IntGauge,
+    waiting_requests: IntGauge,
+    ready: IntGauge,
+    plan_generation: IntGauge,
+}
+
+impl Metrics {
+    /// Registers every metric.
+    ///
+    /// # Errors
+    /// [`MetricsError::Register`].
+    pub fn new() -> Result<Self, MetricsError> {
+        let families = Families::new().map_err(MetricsError::Register)?;
+        Ok(Self(Arc::new(families)))
+    }
+
+    /// Counts an answered request. `endpoint` is the route's pattern, never the raw path.
+    pub fn observe_request(&self, endpoint: &str, status: u16, elapsed: Duration) {
+        self.0.requests.with_label_values(&[endpoint, &status.to_string()]).inc();
+        self.0.request_seconds.with_label_values(&[endpoint]).observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts an answer by the version that gave it.
+    pub fn observe_served(&self, provenance: &Provenance) {
+        let is_fallback = if provenance.fallback.is_some() { "true" } else { "false" };
+        let labels = [provenance.model.as_str(), provenance.version.as_str(), is_fallback];
+        self.0.served.with_label_values(&labels).inc();
+    }
+
+    /// Everything as text, with the gauges set from a snapshot.
+    ///
+    /// # Errors
+    /// [`MetricsError::Encode`].
+    pub fn text(&self, snapshot: &Snapshot) -> Result<String, MetricsError> {
+        self.0.show(snapshot);
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.0.registry.gather(), &mut text).map_err(MetricsError::Encode)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+impl Families {
+    fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+                let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+                registry.register(Box::new(family.clone()))?;
+                Ok(family)
+            };
+        let gauges = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
+            let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let histogram = HistogramOpts::new("ostler_request_seconds", "Time from a request to its answer.");
+        let request_seconds = HistogramVec::new(histogram.buckets(SECONDS.to_vec()), &["endpoint"])?;
+        registry.register(Box::new(request_seconds.clone()))?;
+        let version = ["model", "version", "language_pair"];
+        Ok(Self {
+            requests: counters("ostler_requests_total", "Answered requests.", &["endpoint", "status"])?,
+            request_seconds,
+            served: counters(
+                "ostler_served_total",
+                "Answers by the version that gave them.",
+                &["model", "version", "fallback"],
+            )?,
+            version_state: gauges(
+                "ostler_version_state",
+                "1 for the state that a model version is in.",
+                &["model", "version", "language_pair", "state"],
+            )?,
+            version_failure: gauges(
+                "ostler_version_failure",
+                "1 for the reason of a version's last failure, until it is loaded.",
+                &["model", "version", "language_pair", "reason"],
+            )?,
+            resident_bytes: gauges(
+                "ostler_version_resident_bytes",
+                "Bytes reserved for a version.",
+                &version,
+            )?,
+            budget_bytes: gauge("ostler_memory_budget_bytes", "The memory that models may use.")?,
+            reserved_bytes: gauge("ostler_memory_reserved_bytes", "Bytes reserved of the budget.")?,
+            waiting_requests: gauge("ostler_waiting_requests", "Requests that wait for a version to load.")?,
+            ready: gauge("ostler_ready", "1 once the Preload versions have been loaded.")?,
+            plan_generation: gauge("ostler_plan_generation", "The generation of the plan that is obeyed.")?,
+            registry,
+        })
+    }
+
+    fn show(&self, snapshot: &Snapshot) {
+        let clamp = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.version_state.reset();
+        self.version_failure.reset();
+        self.resident_bytes.reset();
+        for version in &snapshot.versions {
+            let pair = version.key.language_pair.as_ref().map_or("", |pair| pair.as_str());
+            let labels = [version.key.model.as_str(), version.key.version.as_str(), pair];
+            let [model, name, pair] = labels;
+            self.resident_bytes.with_label_values(&labels).set(clamp(version.resident_bytes));
+            self.version_state.with_label_values(&[model, name, pair, state_label(version.state)]).set(1);
+            if let Some(failure) = &version.last_failure {
+                self.version_failure.with_label_values(&[model, name, pair, failure.reason.as_str()]).set(1);
+            }
+        }
+        self.budget_bytes.set(clamp(snapshot.budget_bytes));
+        self.reserved_bytes.set(clamp(snapshot.reserved_bytes));
+        self.waiting_requests.set(i64::try_from(snapshot.waiting_requests).unwrap_or(i64::MAX));
+        self.ready.set(i64::from(snapshot.ready));
+        self.plan_generation.set(snapshot.plan_generation);
+    }
+}
+
+fn state_label(state: VersionState) -> &'static str {
+    match state {
+        VersionState::Remote => "Remote",
+        VersionState::Downloading => "Downloading",
+        VersionState::Cached => "Cached",
+        VersionState::Loading => "Loading",
+        VersionState::Loaded => "Loaded",
+        VersionState::FailedToLoad => "FailedToLoad",
+    }
+}

@@ -1,0 +1,108 @@
+//! One pin of one model version, and where it stands.
+
+use ostler_crds::names::LoadPolicy;
+use ostler_crds::status::VersionState;
+
+use super::budget::Footprint;
+use super::event::{Attempt, Moment};
+use crate::target::{Target, VersionFailure};
+
+/// Where an entry stands. What holds memory says how much is reserved for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Remote,
+    Preparing { attempt: Attempt },
+    Cached,
+    Loading { attempt: Attempt, bytes: u64, instances: u32 },
+    Loaded { bytes: u64, instances: u32 },
+    Freeing { bytes: u64 },
+    Failed { retry_at: Option<Moment> },
+}
+
+/// A failure and its moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureRecord {
+    /// What went wrong.
+    pub failure: VersionFailure,
+    /// When.
+    pub at: Moment,
+    /// When it is tried again; `None` where only another plan can help.
+    pub retry_at: Option<Moment>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) target: Target,
+    /// Its place in the plan: the order of preloading.
+    pub(super) place: usize,
+    /// Whether the plan holds this very pin. An older pin may serve on until its successor is loaded.
+    pub(super) in_plan: bool,
+    pub(super) state: State,
+    /// Known once its files are on disk.
+    pub(super) footprint: Option<Footprint>,
+    /// It is to be loaded though nobody waits for it: it is preloaded, or replaces a loaded pin.
+    pub(super) called: bool,
+    /// It has been loaded and proved at least once.
+    pub(super) proven: bool,
+    pub(super) leases: u32,
+    pub(super) last_used: Moment,
+    pub(super) loaded_at: Moment,
+    /// Failures in a row.
+    pub(super) failures: u32,
+    /// Kept until it is loaded.
+    pub(super) last_failure: Option<FailureRecord>,
+}
+
+impl Entry {
+    pub(super) fn new(target: Target, place: usize) -> Self {
+        let called = target.load == LoadPolicy::Preload;
+        Self {
+            target,
+            place,
+            in_plan: true,
+            state: State::Remote,
+            footprint: None,
+            called,
+            proven: false,
+            leases: 0,
+            last_used: Moment::ZERO,
+            loaded_at: Moment::ZERO,
+            failures: 0,
+            last_failure: None,
+        }
+    }
+
+    pub(super) fn is_loaded(&self) -> bool {
+        matches!(self.state, State::Loaded { .. })
+    }
+
+    /// Whether it is in memory, or on its way there.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.state, State::Loaded { .. } | State::Loading { .. })
+    }
+
+    /// The bytes reserved for it.
+    pub(super) fn reserved_bytes(&self) -> u64 {
+        match self.state {
+            State::Loading { bytes, .. } | State::Loaded { bytes, .. } | State::Freeing { bytes } => bytes,
+            State::Remote | State::Preparing { .. } | State::Cached | State::Failed { .. } => 0,
+        }
+    }
+
+    /// The state after a failure has rested, or before the first try.
+    pub(super) fn untried(&self) -> State {
+        if self.footprint.is_some() { State::Cached } else { State::Remote }
+    }
+
+    /// The state in the words of the report.
+    pub(super) fn reported_state(&self) -> VersionState {
+        match self.state {
+            State::Remote => VersionState::Remote,
+            State::Preparing { .. } => VersionState::Downloading,
+            State::Cached | State::Freeing { .. } => VersionState::Cached,
+            State::Loading { .. } => VersionState::Loading,
+            State::Loaded { .. } => VersionState::Loaded,
+            State::Failed { .. } => VersionState::FailedToLoad,
+        }
+    }
+}

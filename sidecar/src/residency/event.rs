@@ -1,0 +1,207 @@
+//! What the residency state machine hears, and what it wants done.
+
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::budget::{Budget, Footprint};
+use crate::target::{Target, VersionFailure, VersionKey};
+
+/// Time since the process started: the state machine has no clock of its own.
+pub type Moment = Duration;
+
+/// One pin of one target. A changed pin is another entry, so that both can be in memory at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId(pub u64);
+
+/// One waiting request; later requests have higher numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WaiterId(pub u64);
+
+/// One try to prepare or load an entry: answers to older tries are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt(pub u64);
+
+/// The bounds that the state machine keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The memory for models.
+    pub budget: Budget,
+    /// A version is not evicted before it was loaded for so long, against thrash.
+    pub minimum_residency: Duration,
+    /// Requests that may wait for loads at once.
+    pub max_waiters: usize,
+    /// The longest that a request waits for a load.
+    pub max_wait: Duration,
+    /// Transfers at once for versions that nobody waits for. Waited-for ones may double it.
+    pub max_transfers: usize,
+    /// Loads at once.
+    pub max_loads: usize,
+    /// The rest after failures.
+    pub backoff: Backoff,
+}
+
+impl Settings {
+    /// The usual bounds for a budget.
+    #[must_use]
+    pub fn with_budget(budget: Budget) -> Self {
+        Self {
+            budget,
+            minimum_residency: Duration::from_secs(10),
+            max_waiters: 256,
+            max_wait: Duration::from_secs(120),
+            max_transfers: 4,
+            max_loads: 2,
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// There is a plan, or another one.
+    Planned {
+        /// Its targets in its order.
+        targets: Vec<Target>,
+    },
+    /// A request wants the first of these that can serve.
+    Wanted {
+        /// The request.
+        waiter: WaiterId,
+        /// The chosen version, then its fallbacks. Never empty.
+        candidates: Vec<VersionKey>,
+        /// An older pin of the version will not do.
+        planned_pin_only: bool,
+    },
+    /// A request no longer waits.
+    Cancelled {
+        /// The request.
+        waiter: WaiterId,
+    },
+    /// A lease was given back.
+    Released {
+        /// Of this entry.
+        entry: EntryId,
+    },
+    /// Files are on disk, verified and sized.
+    Prepared {
+        /// Whose.
+        entry: EntryId,
+        /// The try that this answers.
+        attempt: Attempt,
+        /// What they need in memory.
+        footprint: Footprint,
+    },
+    /// An engine is in memory and proved.
+    Loaded {
+        /// Whose.
+        entry: EntryId,
+        /// The try that this answers.
+        attempt: Attempt,
+    },
+    /// Preparing or loading failed, and all its memory is free again.
+    Failed {
+        /// Whose.
+        entry: EntryId,
+        /// The try that this answers.
+        attempt: Attempt,
+        /// Why.
+        failure: VersionFailure,
+        /// A random number from 0 to 1 for the backoff.
+        jitter: f64,
+    },
+    /// An unloaded engine's memory is free.
+    Freed {
+        /// Whose.
+        entry: EntryId,
+    },
+    /// The moment of [`super::Residency::next_wake`] has come.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Fetch, verify and size the files of a target.
+    Prepare {
+        /// For this entry.
+        entry: EntryId,
+        /// To be named in the answer.
+        attempt: Attempt,
+        /// What to fetch.
+        target: Target,
+    },
+    /// Stop preparing. No answer is needed.
+    CancelPrepare {
+        /// For this entry.
+        entry: EntryId,
+    },
+    /// Load a prepared entry and prove it.
+    Load {
+        /// For this entry.
+        entry: EntryId,
+        /// To be named in the answer.
+        attempt: Attempt,
+        /// The target as the plan now has it.
+        target: Target,
+    },
+    /// Change the number of instances of a loaded entry.
+    Resize {
+        /// The entry.
+        entry: EntryId,
+        /// The new number.
+        instances: u32,
+    },
+    /// Drop a loaded entry's engine, and answer [`Event::Freed`] once its memory is free.
+    Unload {
+        /// The entry.
+        entry: EntryId,
+    },
+    /// The entry is gone and its number will not come back.
+    Forget {
+        /// The entry.
+        entry: EntryId,
+    },
+    /// Give a request its lease.
+    Grant {
+        /// The request.
+        waiter: WaiterId,
+        /// What serves it.
+        entry: EntryId,
+        /// The version first chosen and its failure, where a fallback serves.
+        instead_of: Option<(VersionKey, VersionFailure)>,
+    },
+    /// Send a request away.
+    Refuse {
+        /// The request.
+        waiter: WaiterId,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// Why a request is sent away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The chosen version failed, and so did every fallback.
+    Failed {
+        /// The chosen version.
+        key: VersionKey,
+        /// Its failure.
+        failure: VersionFailure,
+        /// When it is tried again.
+        retry_after: Option<Duration>,
+    },
+    /// Too many wait, or it waited too long.
+    Busy {
+        /// The chosen version.
+        key: VersionKey,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The plan has no such version any more.
+    Removed {
+        /// The version.
+        key: VersionKey,
+    },
+}

@@ -1,0 +1,38 @@
+//! Who has to leave first.
+
+use super::event::{EntryId, Moment};
+
+/// Whether something that holds memory may leave it for a certain load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// It may leave now.
+    Idle,
+    /// It is the older pin of the version that wants to load, and may leave now where nothing else helps.
+    IdlePredecessor,
+    /// It may leave later: it is leased, still loading, or in its minimum residency.
+    Busy,
+    /// It is leaving already; its bytes count until they are free.
+    Leaving,
+    /// It must not leave for this load.
+    Protected,
+}
+
+/// Something that holds memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Resident {
+    /// Which.
+    pub(super) entry: EntryId,
+    /// The bytes reserved for it.
+    pub(super) bytes: u64,
+    /// When it last served.
+    pub(super) last_used: Moment,
+    /// Whether it may leave.
+    pub(super) stay: Stay,
+}
+
+/// Those of one kind, least recently used first; older entries first where that is equal.
+pub(super) fn by_last_use(residents: &[Resident], stay: Stay) -> Vec<&Resident> {
+    let mut chosen: Vec<&Resident> = residents.iter().filter(|resident| resident.stay == stay).collect();
+    chosen.sort_by_key(|resident| (resident.last_used, resident.entry));
+    chosen
+}

@@ -1,0 +1,130 @@
+//! Everything the state machine knows, with the questions that its steps ask of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ostler_crds::names::LoadPolicy;
+
+use super::entry::{Entry, State};
+use super::event::{Attempt, EntryId, Moment, WaiterId};
+use super::lru::{Resident, Stay};
+use crate::target::{VersionFailure, VersionKey};
+
+/// A request that waits.
+#[derive(Debug, Clone)]
+pub(super) struct Waiter {
+    /// The chosen version, then its fallbacks.
+    pub(super) candidates: Vec<VersionKey>,
+    /// An older pin of the version will not do.
+    pub(super) planned_pin_only: bool,
+    /// Which of them it waits for.
+    pub(super) position: usize,
+    /// The failure of the chosen version, and when that is tried again.
+    pub(super) first_failure: Option<(VersionFailure, Option<Moment>)>,
+    /// When it gives up.
+    pub(super) deadline: Moment,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) entries: BTreeMap<EntryId, Entry>,
+    /// The entry of each key that the plan holds.
+    pub(super) desired: BTreeMap<VersionKey, EntryId>,
+    /// The entries that the plan no longer holds.
+    pub(super) retired: BTreeSet<EntryId>,
+    pub(super) waiters: BTreeMap<WaiterId, Waiter>,
+    last_entry: u64,
+    last_attempt: u64,
+}
+
+impl Table {
+    pub(super) fn next_attempt(&mut self) -> Attempt {
+        self.last_attempt += 1;
+        Attempt(self.last_attempt)
+    }
+
+    pub(super) fn insert(&mut self, entry: Entry) -> EntryId {
+        self.last_entry += 1;
+        let id = EntryId(self.last_entry);
+        self.entries.insert(id, entry);
+        id
+    }
+
+    /// For each key that requests wait for, the one that has waited longest.
+    pub(super) fn demanded(&self) -> BTreeMap<VersionKey, WaiterId> {
+        let mut demanded = BTreeMap::new();
+        for (id, waiter) in &self.waiters {
+            if let Some(key) = waiter.candidates.get(waiter.position) {
+                demanded.entry(key.clone()).or_insert(*id);
+            }
+        }
+        demanded
+    }
+
+    /// Entries that ought to be loaded and are not.
+    pub(super) fn wanted(&self) -> BTreeSet<EntryId> {
+        let demanded = self.demanded();
+        let is_wanted = |entry: &Entry| {
+            entry.in_plan && !entry.is_loaded() && (entry.called || demanded.contains_key(&entry.target.key))
+        };
+        self.entries.iter().filter(|(_, entry)| is_wanted(entry)).map(|(id, _)| *id).collect()
+    }
+
+    /// An older pin of the same version that is loaded.
+    pub(super) fn loaded_predecessor(&self, key: &VersionKey) -> Option<EntryId> {
+        let is_predecessor = |entry: &Entry| entry.is_loaded() && entry.target.key == *key;
+        let mut retired = self.retired.iter().rev();
+        retired.find(|id| self.entries.get(id).is_some_and(is_predecessor)).copied()
+    }
+
+    /// What answers requests for a key now.
+    pub(super) fn serving(&self, key: &VersionKey, planned_pin_only: bool) -> Option<EntryId> {
+        let desired = *self.desired.get(key)?;
+        match self.entries.get(&desired) {
+            Some(entry) if entry.is_loaded() => Some(desired),
+            _ if planned_pin_only => None,
+            _ => self.loaded_predecessor(key),
+        }
+    }
+
+    pub(super) fn reserved_bytes(&self) -> u64 {
+        self.entries.values().map(Entry::reserved_bytes).sum()
+    }
+
+    /// Everything that holds memory, as it looks to `loading`, which wants to load.
+    pub(super) fn residents(
+        &self,
+        loading: EntryId,
+        is_demanded: bool,
+        minimum_residency: Moment,
+        now: Moment,
+    ) -> Vec<Resident> {
+        let wanted = self.wanted();
+        let key = self.entries.get(&loading).map(|entry| &entry.target.key);
+        let stay = |id: &EntryId, entry: &Entry| {
+            // Versions that are preloaded never push each other out: only a request may.
+            let is_protected =
+                entry.target.keep || (!is_demanded && entry.target.load == LoadPolicy::Preload);
+            match entry.state {
+                State::Freeing { .. } => Stay::Leaving,
+                State::Loading { .. } if !wanted.contains(id) => Stay::Leaving,
+                State::Loaded { .. } if !entry.in_plan && Some(&entry.target.key) == key => {
+                    if entry.leases == 0 { Stay::IdlePredecessor } else { Stay::Busy }
+                }
+                _ if is_protected => Stay::Protected,
+                State::Loaded { .. } if entry.leases == 0 && now >= entry.loaded_at + minimum_residency => {
+                    Stay::Idle
+                }
+                _ => Stay::Busy,
+            }
+        };
+        let holders = self.entries.iter().filter(|(id, entry)| **id != loading && entry.reserved_bytes() > 0);
+        holders
+            .map(|(id, entry)| Resident {
+                entry: *id,
+                bytes: entry.reserved_bytes(),
+                last_used: entry.last_used,
+                stay: stay(id, entry),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,89 @@
+//! What a pod holds at one moment, for reports, metrics and progress. Plain values, written by the residency task.
+
+use jiff::Timestamp;
+use ostler_crds::names::{Dtype, LoadPolicy, Task};
+use ostler_crds::status::{FailureLocation, VersionState};
+use serde::Serialize;
+
+use crate::target::VersionKey;
+
+/// Everything at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Snapshot {
+    /// The generation of the plan that is obeyed.
+    pub plan_generation: i64,
+    /// Whether the first plan's `Preload` versions have been loaded and proved. It stays true.
+    pub ready: bool,
+    /// How far all `Preload` versions have come, in percent. It never falls while the plan stays.
+    pub progress_percent: u8,
+    /// The memory budget in bytes.
+    pub budget_bytes: u64,
+    /// The bytes reserved of it: loaded, loading and still being freed.
+    pub reserved_bytes: u64,
+    /// Requests that wait for a version to load.
+    pub waiting_requests: usize,
+    /// Every model version, and every language pair of it, in the plan's order.
+    pub versions: Vec<VersionSnapshot>,
+}
+
+/// One model version, or one language pair of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionSnapshot {
+    /// Its name.
+    #[serde(flatten)]
+    pub key: VersionKey,
+    /// What it does.
+    pub task: Task,
+    /// When it is loaded.
+    pub load: LoadPolicy,
+    /// The number format asked for.
+    pub dtype: Dtype,
+    /// The commit, or `sha256:` and the digest of a folder; empty while unknown.
+    pub revision: String,
+    /// Where it stands.
+    pub state: VersionState,
+    /// The bytes that it holds in memory.
+    pub resident_bytes: u64,
+    /// The transfer under way, or the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<TransferSnapshot>,
+    /// Its last failure, until it is loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<FailureSnapshot>,
+    /// The revision of an older pin that answers until this one is loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serving_revision: Option<String>,
+}
+
+/// How far a transfer is. -1 means unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransferSnapshot {
+    /// All bytes that there are to fetch.
+    pub total_bytes: i64,
+    /// The bytes already here; they never become fewer within one transfer.
+    pub completed_bytes: i64,
+    /// The present speed.
+    pub speed_bytes_per_second: i64,
+    /// The time that the rest will take at this speed.
+    pub remaining_seconds: i64,
+}
+
+/// The last failure of a version.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureSnapshot {
+    /// In which part of the way.
+    pub location: FailureLocation,
+    /// One PascalCase word.
+    pub reason: String,
+    /// What happened, for a person.
+    pub message: String,
+    /// When it happened.
+    pub time: Timestamp,
+    /// When it is tried again; `None` where only a new plan can help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
+}
