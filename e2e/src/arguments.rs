@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use ostler_e2e::{binaries, cluster};
+use ostler_e2e::access::Access;
+use ostler_e2e::images::Part;
+use ostler_e2e::{binaries, cluster, demo, installation};
 
 /// A whole Kubernetes on this machine, for tests and the demo. Needs root.
 #[derive(Debug, Parser)]
@@ -46,6 +48,17 @@ enum Command {
         /// Its name, as `status` prints it.
         component: String,
     },
+    /// Packs one of the project's programs, as cargo built it, into an OCI archive, and prints the image's name.
+    Image {
+        /// Which one.
+        part: Part,
+        /// The archive to write.
+        archive: PathBuf,
+    },
+    /// Shows Ostler at work: cluster, chart, models, a transcript, a translation, a change of version.
+    Demo,
+    /// Removes everything that the demo made.
+    DemoDown,
 }
 
 impl Arguments {
@@ -71,7 +84,17 @@ impl Arguments {
             Command::ImportImage { archive } => cluster::open(&state)?.import_image(&archive)?,
             Command::Stop { component } => cluster::open(&state)?.stop(&component)?,
             Command::Resume { component } => cluster::open(&state)?.resume(&component)?,
+            Command::Image { part, archive } => writeln!(out, "{}", part.pack(&programs()?, &archive)?)?,
+            Command::Demo => demo::run(&state, &programs()?)?,
+            Command::DemoDown => match Access::existing() {
+                Some(access) => installation::uninstall(&access)?,
+                None => cluster::down(&state)?,
+            },
         }
         Ok(())
     }
+}
+
+fn programs() -> std::io::Result<PathBuf> {
+    Ok(installation::programs_beside(&std::env::current_exe()?))
 }

@@ -275,7 +275,7 @@ impl Cluster {
             environment: Vec::new(),
         };
         let archive = self.layout.state.join("pause.tar");
-        image::write(&image, files::PAUSE_IMAGE, &archive)?;
+        image::write(&image, |_| files::PAUSE_IMAGE.to_owned(), &archive)?;
         self.import_image(&archive)
     }
 

@@ -1,8 +1,9 @@
 //! Runs programs and turns their failures into errors that quote them.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// Why a program gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,28 @@ pub fn output<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: &[S]) -> R
 /// As [`output`].
 pub fn capture(command: &mut Command) -> Result<String, CommandError> {
     let result = command.stdin(Stdio::null()).output().map_err(|source| start_error(command, source))?;
+    judge(command, &result)
+}
+
+/// Like [`capture`] for a program that reads a text from its standard input.
+///
+/// # Errors
+/// As [`output`].
+pub fn feed(command: &mut Command, input: &str) -> Result<String, CommandError> {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut run = || -> std::io::Result<Output> {
+        let mut child = piped.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that ends without reading says why on its error output; that is the better answer.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        child.wait_with_output()
+    };
+    let result = run().map_err(|source| start_error(command, source))?;
+    judge(command, &result)
+}
+
+fn judge(command: &Command, result: &Output) -> Result<String, CommandError> {
     if result.status.success() {
         return Ok(String::from_utf8_lossy(&result.stdout).into_owned());
     }
@@ -113,6 +136,13 @@ mod tests {
     fn a_failure_quotes_the_error_output() {
         let error = output("sh", &["-c", "echo 'no such thing' >&2; exit 3"]).unwrap_err().to_string();
         assert!(error.contains("no such thing") && error.contains('3'), "{error}");
+    }
+
+    #[test]
+    fn a_program_is_fed_its_input() {
+        assert_eq!(feed(&mut Command::new("cat"), "hay").unwrap(), "hay");
+        let error = feed(Command::new("sh").args(["-c", "echo full >&2; exit 1"]), "hay").unwrap_err();
+        assert!(error.to_string().contains("full"), "{error}");
     }
 
     #[test]

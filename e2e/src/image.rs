@@ -50,12 +50,13 @@ pub enum ImageError {
     },
 }
 
-/// Writes the archive and answers the digest of the image's manifest (`sha256:...`). The same content gives the same
-/// digest: no time, owner or order of a folder listing goes in. Nothing stays under `archive` after a failure.
+/// Writes the archive and answers the image's name, which `name` makes of the hexadecimal digest of its manifest. The
+/// same content gives the same digest: no time, owner or order of a folder listing goes in. Nothing stays under
+/// `archive` after a failure.
 ///
 /// # Errors
 /// [`ImageError`] with the file that could not be read or written.
-pub fn write(image: &Image, name: &str, archive: &Path) -> Result<String, ImageError> {
+pub fn write(image: &Image, name: impl FnOnce(&str) -> String, archive: &Path) -> Result<String, ImageError> {
     let failed = |source| ImageError::Write { path: archive.to_owned(), source };
     let folder = archive.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut layer = tempfile::tempfile_in(folder).map_err(failed)?;
@@ -81,6 +82,7 @@ pub fn write(image: &Image, name: &str, archive: &Path) -> Result<String, ImageE
     })
     .to_string();
     let manifest_digest = digest(manifest.as_bytes());
+    let name = name(manifest_digest.trim_start_matches("sha256:"));
     let mut entry = descriptor("manifest.v1+json", &manifest_digest, manifest.len() as u64);
     entry["annotations"] = json!({
         "io.containerd.image.name": name,
@@ -102,7 +104,7 @@ pub fn write(image: &Image, name: &str, archive: &Path) -> Result<String, ImageE
         .map_err(failed)?;
     builder.into_inner().and_then(|mut writer| writer.flush()).map_err(failed)?;
     output.persist(archive).map_err(|error| failed(error.error))?;
-    Ok(manifest_digest)
+    Ok(name)
 }
 
 /// Writes the only layer and answers its descriptor.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use ostler_test_hub::{TestHub, TestHubError};
+use ostler_test_hub::{Fault, On, TestHub, TestHubError};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long open transfers may last after the signal to stop.
@@ -24,6 +24,9 @@ struct Arguments {
     /// A file with a token that every request must bear.
     #[arg(long)]
     require_token_file: Option<PathBuf>,
+    /// Sends every answer this slowly, at least 10, so that a download lasts long enough to be watched or broken.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(10..))]
+    bytes_per_second: Option<u32>,
 }
 
 #[tokio::main]
@@ -41,6 +44,11 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), TestHubError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(TestHubError::Serve)?;
     let hub = TestHub::listen(arguments.listen).await?;
+    if let Some(speed) = arguments.bytes_per_second {
+        let pieces_per_second = 10;
+        let piece = usize::try_from(speed / pieces_per_second).unwrap_or(usize::MAX);
+        hub.fault(On::any(), Fault::new().trickling(piece, Duration::from_secs(1) / pieces_per_second));
+    }
     let token = match &arguments.require_token_file {
         None => None,
         Some(path) => Some(
