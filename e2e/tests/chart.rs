@@ -145,6 +145,8 @@ fn settings_reach_the_operator() {
         r#"sidecar.image={"repository": "localhost/sidecar", "tag": "7"}"#,
         r#"sidecar.hostPathPrefix="/var/cache/models""#,
         "sidecar.allowPickle=false",
+        r#"hub.redirectHosts=["*.hf.co"]"#,
+        r#"hub.tokenSecret.name="hub""#,
         r#"networkPolicy.sidecarNamespaces=["models"]"#,
     ];
     let objects = template(&settings).unwrap();
@@ -154,9 +156,14 @@ fn settings_reach_the_operator() {
         "--hub-endpoint=http://hub.models:8080",
         "--sidecar-image=localhost/sidecar:7",
         "--host-path-prefix=/var/cache/models",
+        "--hub-redirect-host=*.hf.co",
+        "--hub-token-file=/etc/ostler/hub-token/token",
+        "--allow-pickle=false",
     ] {
         assert!(arguments.contains(expected), "{arguments:?} lacks {expected}");
     }
+    let volumes = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["volumes"];
+    assert_eq!(volumes[0]["secret"]["secretName"], "hub");
     let policies = of_kind(&objects, "NetworkPolicy");
     assert!(policies.iter().any(|policy| policy["metadata"]["namespace"] == "models"));
 }

@@ -1,0 +1,39 @@
+# Two commands matter: `make demo` and `make test`. Both check for what they need and install what is missing, on Debian
+# and Ubuntu as root or with sudo; elsewhere they say exactly what is missing.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down test lint crds prerequisites
+
+# The test cluster makes interfaces and mounts. Everything else runs as whoever called.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo --preserve-env env "PATH=$$PATH" "HOME=$$HOME"')
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## Say what there is.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+prerequisites: ## Check for compilers, libraries and tools, and install what is missing.
+	@scripts/prerequisites.sh
+
+demo: prerequisites ## A cluster on this machine, Ostler in it, a transcript, a translation, a change of version.
+	@# The cluster's programs are built from Go modules beside the Rust build, as each leaves cores idle at times.
+	@e2e/cluster/binaries.sh >/dev/null & \
+	cargo build --release -p ostler-operator -p ostler-sidecar -p ostler-test-hub -p ostler-e2e && wait $$!
+	@$(AS_ROOT) $(TARGET)/release/ostler-e2e demo
+
+demo-down: ## Remove everything that the demo made.
+	@cargo build --quiet --release -p ostler-e2e
+	@$(AS_ROOT) $(TARGET)/release/ostler-e2e demo-down
+
+test: prerequisites ## Run everything: lints, unit, property, control plane and whole cluster tests.
+	@scripts/test.sh
+
+lint: ## Check formatting, run clippy with warnings denied, and check the dependencies where cargo-deny is installed.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; \
+	else echo "cargo-deny is not installed, so deny.toml was not checked: cargo install cargo-deny"; fi
+
+crds: ## Generate the custom resource definitions from the types, for crds/generated and the chart.
+	cargo run --quiet -p ostler-crds --bin crdgen
+	cp crds/generated/*.yaml charts/ostler/files/crds/
