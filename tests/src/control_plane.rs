@@ -3,15 +3,17 @@
 //! One is shared by all tests of a program, since its start takes seconds; each test has a namespace of its own.
 
 mod certificates;
+mod chart;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ObjectMeta, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::sync::OnceCell;
 
@@ -19,34 +21,14 @@ use crate::audit::{self, Write};
 use crate::guard::Guarded;
 use crate::wait::eventually;
 
+pub use chart::{OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, OPERATOR_USER};
+
 /// Controllers whose work the tests look at; the others would only use the processor.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,deployment-controller,\
                            replicaset-controller,serviceaccount-controller,disruption-controller";
 
-/// Someone the API server knows by a fixed token. All may do everything; their names tell them apart in the audit log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum User {
-    /// The test itself.
-    Admin,
-    /// The kube-controller-manager.
-    Controllers,
-    /// The operator under test.
-    Operator,
-}
-
-impl User {
-    const ALL: [Self; 3] = [Self::Admin, Self::Controllers, Self::Operator];
-
-    /// The name in the audit log.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Controllers => "controllers",
-            Self::Operator => "operator",
-        }
-    }
-}
+/// Who the API server knows by a fixed token and lets do everything: the test, and the kube-controller-manager.
+const ADMINISTRATORS: [&str; 2] = ["admin", "controllers"];
 
 /// A running control plane. Dropping it, or the end of this process, stops it and removes its files.
 #[derive(Debug)]
@@ -54,7 +36,7 @@ pub struct ControlPlane {
     folder: PathBuf,
     binaries: PathBuf,
     // In this order: the last one removes the folder.
-    _controllers: Guarded,
+    controllers: Option<Guarded>,
     _api_server: Guarded,
     _etcd: Guarded,
 }
@@ -77,13 +59,12 @@ impl ControlPlane {
         let folder = tempfile::tempdir().expect("a temporary folder can be made").keep();
         let [client_port, peer_port, port] = free_ports();
         let path = |name: &str| folder.join(name).display().to_string();
-
         certificates::write(&folder);
-        let tokens = User::ALL.map(|user| format!("{0}-token,{0},{0},\"system:masters\"\n", user.name()));
+        let tokens = ADMINISTRATORS.map(|user| format!("{user}-token,{user},{user},\"system:masters\"\n"));
         write(&folder, "tokens.csv", &tokens.concat());
         write(&folder, "audit-policy.yaml", audit::POLICY);
-        for user in User::ALL {
-            write(&folder, &format!("{}.kubeconfig", user.name()), &kubeconfig(&folder, port, user));
+        for user in ADMINISTRATORS {
+            write(&folder, &format!("{user}.kubeconfig"), &kubeconfig(&folder, port, user));
         }
 
         let start = |program: &str, arguments: &[(&str, String)], owned: Option<&Path>| {
@@ -129,40 +110,45 @@ impl ControlPlane {
             ],
             None,
         );
-        let controllers = start(
-            "kube-controller-manager",
-            &[
-                ("kubeconfig", path("controllers.kubeconfig")),
-                ("controllers", CONTROLLERS.to_owned()),
-                ("service-account-private-key-file", path("service-account.key")),
-                ("root-ca-file", path("ca.crt")),
-                ("use-service-account-credentials", "true".to_owned()),
-                ("leader-elect", "false".to_owned()),
-                ("secure-port", "0".to_owned()),
-            ],
-            None,
-        );
-        let control_plane =
-            Self { folder, binaries, _controllers: controllers, _api_server: api_server, _etcd: etcd };
-        control_plane.wait_until_ready().await;
+        let mut control_plane =
+            Self { folder, binaries, controllers: None, _api_server: api_server, _etcd: etcd };
+        control_plane.wait_for_api_server().await;
+        // Before the garbage collector starts: kinds that come later are unknown to it for up to half a minute.
         control_plane.apply_definitions().await;
+        control_plane.start_controllers().await;
+        chart::install(&control_plane).await;
         control_plane
     }
 
-    async fn wait_until_ready(&self) {
-        let client = self.client(User::Admin).await;
+    async fn wait_for_api_server(&self) {
+        let client = self.client().await;
         eventually("the API server to be ready", async || {
             let request = http::Request::get("/readyz").body(Vec::new()).ok()?;
             client.request_text(request).await.ok()
         })
         .await;
+    }
+
+    async fn start_controllers(&mut self) {
+        let path = |name: &str| self.folder.join(name).display().to_string();
+        let arguments = [
+            ("kubeconfig", path("controllers.kubeconfig")),
+            ("controllers", CONTROLLERS.to_owned()),
+            ("service-account-private-key-file", path("service-account.key")),
+            ("root-ca-file", path("ca.crt")),
+            ("use-service-account-credentials", "true".to_owned()),
+            ("leader-elect", "false".to_owned()),
+            ("secure-port", "0".to_owned()),
+        ];
+        let program = "kube-controller-manager";
+        self.controllers = Some(start(&self.binaries, &self.folder, program, &arguments, None));
         // Pods need the account `default`, which proves that the controllers work.
-        let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(client, "default");
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await, "default");
         eventually("the controllers to work", async || accounts.get_opt("default").await.ok()?).await;
     }
 
     async fn apply_definitions(&self) {
-        let client = self.client(User::Admin).await;
+        let client = self.client().await;
         let api: Api<CustomResourceDefinition> = Api::all(client);
         for definition in ostler_crds::definitions::definitions() {
             let name = definition.metadata.name.clone().expect("a definition has a name");
@@ -178,39 +164,65 @@ impl ControlPlane {
         }
     }
 
-    /// How to connect as `user`.
+    /// How to connect as the administrator.
     ///
     /// # Panics
     /// When the kubeconfig that this module wrote cannot be read.
-    pub async fn config(&self, user: User) -> Config {
-        let kubeconfig = Kubeconfig::read_from(self.kubeconfig(user)).expect("the kubeconfig can be read");
+    pub async fn config(&self) -> Config {
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).expect("the kubeconfig can be read");
         let options = KubeConfigOptions::default();
         Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("the kubeconfig is complete")
     }
 
-    /// A client that acts as `user`.
+    /// How to connect as the holder of a token.
     ///
     /// # Panics
     /// As [`Self::config`].
-    pub async fn client(&self, user: User) -> Client {
-        Client::try_from(self.config(user).await).expect("a client can be made")
+    pub async fn config_with_token(&self, token: String) -> Config {
+        let mut config = self.config().await;
+        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+        config
     }
 
-    /// A client that acts as the holder of a token, as a pod does.
+    /// How to connect as the operator, with the account and the roles that the chart gives it.
+    ///
+    /// # Panics
+    /// When the API server gives no token.
+    pub async fn operator_config(&self) -> Config {
+        let token = self.token(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT, None).await;
+        self.config_with_token(token).await
+    }
+
+    /// A client that acts as the administrator.
     ///
     /// # Panics
     /// As [`Self::config`].
-    pub async fn client_with_token(&self, token: &str) -> Client {
-        let mut config = self.config(User::Admin).await;
-        config.auth_info =
-            kube::config::AuthInfo { token: Some(token.to_owned().into()), ..Default::default() };
-        Client::try_from(config).expect("a client can be made")
+    pub async fn client(&self) -> Client {
+        Client::try_from(self.config().await).expect("a client can be made")
     }
 
-    /// The kubeconfig of `user`.
+    /// A token of an account, bound to a pod where one is given, as a kubelet asks for it.
+    ///
+    /// # Panics
+    /// When the API server gives none.
+    pub async fn token(&self, namespace: &str, account: &str, pod: Option<&Pod>) -> String {
+        let bound_object_ref = pod.map(|pod| BoundObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: pod.metadata.name.clone(),
+            uid: pod.metadata.uid.clone(),
+        });
+        let spec = TokenRequestSpec { bound_object_ref, ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec, ..TokenRequest::default() };
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await, namespace);
+        let answer = accounts.create_token_request(account, &PostParams::default(), &request).await;
+        answer.expect("the API server gives a token").status.expect("a granted request has a status").token
+    }
+
+    /// The administrator's kubeconfig.
     #[must_use]
-    pub fn kubeconfig(&self, user: User) -> PathBuf {
-        self.folder.join(format!("{}.kubeconfig", user.name()))
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("admin.kubeconfig")
     }
 
     /// Makes a namespace whose name begins with `purpose` and is not taken.
@@ -218,7 +230,7 @@ impl ControlPlane {
     /// # Panics
     /// When the API server refuses it.
     pub async fn namespace(&self, purpose: &str) -> String {
-        let client = self.client(User::Admin).await;
+        let client = self.client().await;
         let metadata = ObjectMeta { generate_name: Some(format!("{purpose}-")), ..Default::default() };
         let namespace = Namespace { metadata, ..Default::default() };
         let api: Api<Namespace> = Api::all(client);
@@ -240,12 +252,23 @@ impl ControlPlane {
     pub async fn run(&self, program: &str, arguments: &[&str]) -> Output {
         tokio::process::Command::new(self.binaries.join(program))
             .args(arguments)
-            .env("KUBECONFIG", self.kubeconfig(User::Admin))
+            .env("KUBECONFIG", self.kubeconfig())
             .env("HOME", &self.folder)
             .output()
             .await
             .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"))
     }
+}
+
+fn start(
+    binaries: &Path,
+    folder: &Path,
+    program: &str,
+    arguments: &[(&str, String)],
+    owned: Option<&Path>,
+) -> Guarded {
+    let arguments: Vec<String> = arguments.iter().map(|(name, value)| format!("--{name}={value}")).collect();
+    Guarded::start(&binaries.join(program), &arguments, &folder.join(format!("{program}.log")), owned)
 }
 
 /// The folder of the control plane's programs: `OSTLER_CLUSTER_BIN`, else where the whole cluster keeps them, built
@@ -268,8 +291,8 @@ fn write(folder: &Path, name: &str, text: &str) {
         .unwrap_or_else(|error| panic!("{name} cannot be written: {error}"));
 }
 
-fn kubeconfig(folder: &Path, port: u16, user: User) -> String {
-    let (user, authority) = (user.name(), folder.join("ca.crt"));
+fn kubeconfig(folder: &Path, port: u16, user: &str) -> String {
+    let authority = folder.join("ca.crt");
     let authority = authority.display();
     format!(
         "apiVersion: v1

@@ -1,9 +1,12 @@
 //! Objects for tests, built step by step.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use k8s_openapi::jiff::Timestamp;
 use ostler_crds::model_deployment::{
     MemorySpec, ModelDeployment, ModelDeploymentSpec, ModelSpec, REPIN_ANNOTATION, VersionSpec,
 };
+use ostler_crds::model_replica::{ModelReplica, ModelReplicaSpec, ReportingContainer};
 use ostler_crds::names::{Dtype, LoadPolicy, Task};
 
 /// A `ModelDeployment` in the making.
@@ -118,5 +121,33 @@ impl ModelBuilder {
     pub fn language_pairs(mut self, pairs: &[&str]) -> Self {
         self.0.language_pairs = pairs.iter().map(|pair| (*pair).to_owned()).collect();
         self
+    }
+}
+
+/// A report as the sidecar of a pod writes it: named as the pod, and owned by it.
+#[must_use]
+pub fn report(pod: &str, uid: &str) -> ModelReplica {
+    let spec = ModelReplicaSpec {
+        deployment: "video".to_owned(),
+        pod_uid: uid.to_owned(),
+        container: ReportingContainer {
+            name: "ostler-sidecar".to_owned(),
+            started_at: Time(Timestamp::UNIX_EPOCH),
+        },
+    };
+    let mut report = ModelReplica::new(pod, spec);
+    report.metadata.owner_references = Some(vec![owner(pod, uid)]);
+    report
+}
+
+/// A reference to a pod as the owner of its report.
+#[must_use]
+pub fn owner(pod: &str, uid: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        name: pod.to_owned(),
+        uid: uid.to_owned(),
+        ..OwnerReference::default()
     }
 }

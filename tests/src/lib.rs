@@ -12,4 +12,5 @@ pub mod audit;
 pub mod control_plane;
 pub mod fixtures;
 pub mod guard;
+pub mod sidecar;
 pub mod wait;

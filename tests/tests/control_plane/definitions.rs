@@ -4,13 +4,13 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use ostler_crds::names::Task;
-use ostler_tests::control_plane::{ControlPlane, User};
+use ostler_tests::control_plane::ControlPlane;
 use ostler_tests::fixtures::{deployment, model};
 use serde_json::{Value, json};
 
 async fn api(namespace: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("ostler.dev", "v1alpha1", "ModelDeployment");
-    let client = ControlPlane::shared().await.client(User::Admin).await;
+    let client = ControlPlane::shared().await.client().await;
     Api::namespaced_with(client, namespace, &ApiResource::from_gvk_with_plural(&kind, "modeldeployments"))
 }
 
@@ -251,7 +251,7 @@ async fn client_side_apply_of_the_committed_files_works_and_explain_reads_well()
         let applied = control_plane.run("kubectl", &["apply", "-f", folder]).await;
         assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
     }
-    let api: Api<CustomResourceDefinition> = Api::all(control_plane.client(User::Admin).await);
+    let api: Api<CustomResourceDefinition> = Api::all(control_plane.client().await);
     let definition = api.get("modeldeployments.ostler.dev").await.unwrap();
     let annotations = definition.metadata.annotations.unwrap();
     assert!(annotations["kubectl.kubernetes.io/last-applied-configuration"].len() < 262_144);
