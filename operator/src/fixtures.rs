@@ -1,0 +1,1 @@
+//! Chainable builders of what the tests need.
