@@ -1,0 +1,73 @@
+//! Looks at what of a blob is on disk, and whether it is what it should be.
+
+use std::fs::File;
+use std::hash::Hasher;
+use std::io::ErrorKind;
+
+use twox_hash::XxHash3_64;
+
+use crate::blob::Blob;
+use crate::blocking::Cancellation;
+use crate::digest::{BlobHasher, read_through};
+use crate::error::ArtifactError;
+use crate::layout::Layout;
+use crate::record::Record;
+
+/// What is on disk of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// Nothing under its final name; so many bytes of a transfer.
+    Missing {
+        /// The length of the partial file.
+        partial_bytes: u64,
+    },
+    /// Something under its final name that is not what it should be.
+    Corrupt,
+    /// The very contents.
+    Verified,
+}
+
+/// Checks a blob. One with a note is compared with the fast checksum, one without, such as `huggingface_hub`
+/// leaves, is hashed in full and gets its note where the cache can be written to. Nothing is removed here: that
+/// needs the blob's lock.
+pub(crate) fn inspect(
+    layout: &Layout,
+    blob: &Blob,
+    cancellation: &Cancellation,
+) -> Result<Presence, ArtifactError> {
+    let path = layout.blob(blob);
+    let failed = |source| ArtifactError::of_storage("read", &path, source);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let partial_bytes = std::fs::metadata(layout.partial(blob)).map_or(0, |metadata| metadata.len());
+            return Ok(Presence::Missing { partial_bytes });
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() || metadata.len() != blob.size() {
+        return Ok(Presence::Corrupt);
+    }
+    let record = Record::read(&layout.record(blob));
+    let mut fast = XxHash3_64::new();
+    let mut strong = record.is_none().then(|| BlobHasher::new(blob));
+    let length = read_through(file, cancellation, |bytes| match &mut strong {
+        Some(hasher) => hasher.update(bytes),
+        None => fast.write(bytes),
+    });
+    let length = length.map_err(failed)?.ok_or(ArtifactError::Cancelled)?;
+    let is_right = match (strong, record) {
+        (Some(hasher), _) => {
+            let digests = hasher.finish();
+            let is_right = digests.digest == blob.name();
+            if is_right && let Err(error) = Record::new(length, digests.fast).write(&layout.record(blob)) {
+                tracing::debug!(%error, "verified, but not noted");
+            }
+            is_right
+        }
+        (None, Some(record)) => record == Record::new(length, fast.finish()),
+        (None, None) => false,
+    };
+    Ok(if is_right { Presence::Verified } else { Presence::Corrupt })
+}
