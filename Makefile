@@ -31,6 +31,7 @@ test: prerequisites ## Run everything: lints, unit, property, control plane and 
 lint: ## Check formatting, run clippy with warnings denied, and check the dependencies where cargo-deny is installed.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --test whole_cluster -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; \
 	else echo "cargo-deny is not installed, so deny.toml was not checked: cargo install cargo-deny"; fi
 

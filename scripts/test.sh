@@ -20,7 +20,7 @@ stage "formatting and lints"
 make --no-print-directory lint
 
 stage "build"
-cargo test --workspace --no-run
+cargo build --workspace --all-targets
 cargo test --workspace --no-run --test whole_cluster
 
 if [ -x scripts/real-models.sh ]; then

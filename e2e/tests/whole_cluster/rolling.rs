@@ -1,0 +1,47 @@
+//! A change that needs new pods, while clients go on asking.
+
+use std::time::Duration;
+
+use crate::load::Load;
+use crate::world::{READY, Space, eventually, speech};
+
+pub(crate) fn a_rolling_change_under_load_loses_no_request(space: &Space<'_>) {
+    let mut manifest = speech("speech", "whisper-v1", 2);
+    space.apply(&manifest);
+    space.wait_until_ready("speech");
+    let before = pods(space);
+    // This machine reaches Services of its own cluster as a pod would.
+    let address = space.kubectl(&["get", "service", "speech", "-o", "jsonpath={.spec.clusterIP}"]);
+    let load = Load::start(&format!("http://{address}:8470"), "20-en.wav", 4);
+    eventually("the first answers", Duration::from_secs(60), || (load.answered() > 10).then_some(()));
+
+    manifest["spec"]["sidecar"] = serde_json::json!({"env": [{"name": "RUST_LOG", "value": "debug"}]});
+    space.apply(&manifest);
+    space.wait_until_ready("speech");
+    eventually("every pod to be a new one", READY, || {
+        let now = pods(space);
+        (now.len() == 2 && now.iter().all(|pod| !before.contains(pod))).then_some(())
+    });
+    // Old pods are still draining; the load goes on until the last is gone.
+    eventually("the old pods to be gone", READY, || {
+        let all = space.get(&["pods", "--selector=ostler.dev/deployment=speech"])["items"].as_array()?.len();
+        (all == 2).then_some(())
+    });
+    let during = load.answered();
+    eventually("answers of the new pods", Duration::from_secs(60), || {
+        (load.answered() > during + 10).then_some(())
+    });
+    let (answered, failures) = load.finish();
+    println!("{answered} requests were answered during the change");
+    assert!(
+        failures.is_empty(),
+        "{} of {} were lost: {:#?}",
+        failures.len(),
+        failures.len() + answered,
+        failures
+    );
+}
+
+fn pods(space: &Space<'_>) -> Vec<String> {
+    space.pods("speech").iter().map(|pod| pod["metadata"]["uid"].to_string()).collect()
+}
