@@ -4,4 +4,13 @@
 //! folder of them into an [`engine::Engine`], which turns a [`engine::Job`] into an [`engine::Output`] on the
 //! calling thread.
 
+pub mod classify;
 pub mod engine;
+pub mod error;
+pub mod files;
+pub mod generate;
+pub mod load;
+pub mod marian;
+pub mod text;
+pub mod tokenize;
+pub mod weights;

@@ -1,0 +1,99 @@
+//! Why a folder of files did not become an engine.
+
+/// Why a model could not be measured or loaded. Each text names the file, and the tensor or field in it.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file that the task needs is not there.
+    #[error("{file} is missing: {reason}")]
+    MissingFile {
+        /// The file's name in the repository.
+        file: String,
+        /// What needs it.
+        reason: String,
+    },
+    /// The file system refused.
+    #[error("{file} cannot be read or written")]
+    Io {
+        /// The file's name.
+        file: String,
+        /// What the system answered.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not what its format says.
+    #[error("{file} is damaged: {message}")]
+    Corrupted {
+        /// The file's name.
+        file: String,
+        /// What is wrong with it, and where.
+        message: String,
+    },
+    /// A tensor that the architecture needs is in none of the weight files.
+    #[error("{file} lacks the tensor {tensor:?} that config.json calls for")]
+    MissingTensor {
+        /// The file, or the first of them.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// The file holds a tensor that the architecture has no place for, so config.json does not describe it.
+    #[error("{file} holds the tensor {tensor:?}, which the model that config.json describes does not have")]
+    UnexpectedTensor {
+        /// The file's name.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// A tensor has other dimensions than config.json says.
+    #[error("{file}: the tensor {tensor:?} has the shape {found:?}, config.json calls for {expected:?}")]
+    WrongShape {
+        /// The file's name.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+        /// The dimensions that the architecture needs.
+        expected: Vec<usize>,
+        /// The dimensions in the file.
+        found: Vec<usize>,
+    },
+    /// A sound model that this program, or this machine, does not run.
+    #[error("{0}")]
+    Incompatible(String),
+    /// The file asks for more than data, or does not behave like data.
+    #[error("{file} is not safe to load: {message}")]
+    Unsafe {
+        /// The file's name.
+        file: String,
+        /// What it asked for.
+        message: String,
+    },
+    /// A tensor operation failed while the model was put together.
+    #[error("the model cannot be put together")]
+    Compute(#[from] candle_core::Error),
+}
+
+impl LoadError {
+    /// One word for conditions and metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::MissingFile { .. } => "MissingFile",
+            Self::Io { .. } => "ReadFailed",
+            Self::Corrupted { .. } => "Corrupted",
+            Self::Unsafe { .. } => "Unsafe",
+            Self::MissingTensor { .. }
+            | Self::UnexpectedTensor { .. }
+            | Self::WrongShape { .. }
+            | Self::Incompatible(_) => "Incompatible",
+            Self::Compute(_) => "LoadFailed",
+        }
+    }
+
+    pub(crate) fn corrupted(file: &str, message: impl std::fmt::Display) -> Self {
+        Self::Corrupted { file: file.to_owned(), message: message.to_string() }
+    }
+
+    pub(crate) fn io(file: &str, source: std::io::Error) -> Self {
+        Self::Io { file: file.to_owned(), source }
+    }
+}

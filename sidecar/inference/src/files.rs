@@ -1,0 +1,324 @@
+//! Which files of a repository a task needs, and how the small ones are read.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use ostler_crds::names::Task;
+use serde::de::DeserializeOwned;
+
+use crate::error::LoadError;
+
+/// All weights in one safetensors file.
+pub const SINGLE_SAFETENSORS: &str = "model.safetensors";
+/// The list of the shards that hold the weights together.
+pub const SAFETENSORS_INDEX: &str = "model.safetensors.index.json";
+/// All weights in one pickle.
+pub const SINGLE_PICKLE: &str = "pytorch_model.bin";
+/// The architecture's dimensions and switches.
+pub const CONFIG: &str = "config.json";
+/// How to generate; `config.json` says it in older repositories.
+pub const GENERATION_CONFIG: &str = "generation_config.json";
+/// A whole tokenizer in one file.
+pub const TOKENIZER: &str = "tokenizer.json";
+/// What transformers' tokenizer class is made with.
+pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// Marian: the sentencepiece model of the source language.
+pub const SOURCE_SENTENCEPIECE: &str = "source.spm";
+/// Marian: the sentencepiece model of the target language.
+pub const TARGET_SENTENCEPIECE: &str = "target.spm";
+/// Marian: the numbers of the pieces, of both languages or of the source.
+pub const VOCABULARY: &str = "vocab.json";
+/// Marian: the numbers of the target's pieces, where they are apart.
+pub const TARGET_VOCABULARY: &str = "target_vocab.json";
+
+/// The files beside the weights: what must be there and what is taken where it is.
+struct Companions {
+    required: &'static [&'static str],
+    optional: &'static [&'static str],
+}
+
+const fn companions(task: Task) -> Companions {
+    match task {
+        Task::AutomaticSpeechRecognition => Companions {
+            required: &[CONFIG, TOKENIZER],
+            optional: &[
+                GENERATION_CONFIG,
+                "preprocessor_config.json",
+                TOKENIZER_CONFIG,
+                "special_tokens_map.json",
+                "added_tokens.json",
+                "normalizer.json",
+            ],
+        },
+        Task::Translation => Companions {
+            required: &[CONFIG, SOURCE_SENTENCEPIECE, TARGET_SENTENCEPIECE, VOCABULARY],
+            optional: &[GENERATION_CONFIG, TOKENIZER_CONFIG, TARGET_VOCABULARY, "special_tokens_map.json"],
+        },
+        Task::TextClassification => Companions {
+            required: &[CONFIG, TOKENIZER],
+            optional: &[TOKENIZER_CONFIG, "special_tokens_map.json"],
+        },
+    }
+}
+
+/// The most bytes that a file beside the weights may have, four times what the largest published one needs.
+#[must_use]
+pub fn max_bytes(name: &str) -> u64 {
+    match name {
+        TOKENIZER => 64 << 20,
+        SOURCE_SENTENCEPIECE | TARGET_SENTENCEPIECE | VOCABULARY | TARGET_VOCABULARY => 16 << 20,
+        SAFETENSORS_INDEX => 16 << 20,
+        _ => 4 << 20,
+    }
+}
+
+/// Chooses from the listing of a repository (name and bytes of each file) those that the task needs, sorted:
+/// safetensors rather than a pickle, which is taken only where `allow_pickle` says so; never the weights of
+/// other frameworks, never a folder's files.
+///
+/// # Errors
+/// [`LoadError::MissingFile`] names what the repository lacks, [`LoadError::Unsafe`] a pickle that is not
+/// allowed, [`LoadError::Corrupted`] a file beyond [`max_bytes`].
+pub fn select(task: Task, files: &[(String, u64)], allow_pickle: bool) -> Result<Vec<String>, LoadError> {
+    let is_there = |name: &str| files.iter().any(|(file, _)| file == name);
+    let Companions { required, optional } = companions(task);
+    for name in required {
+        if !is_there(name) {
+            let reason = format!("a repository for {task} has {}", required.join(", "));
+            return Err(LoadError::MissingFile { file: (*name).to_owned(), reason });
+        }
+    }
+    let mut selected = select_weights(files, allow_pickle)?;
+    let small = required.iter().chain(optional).filter(|name| is_there(name)).map(|name| (*name).to_owned());
+    selected.extend(small);
+    for name in &selected {
+        let is_weights = is_shard_name(name) || name == SINGLE_SAFETENSORS || name == SINGLE_PICKLE;
+        let size = files.iter().find(|(file, _)| file == name).map_or(0, |(_, size)| *size);
+        if !is_weights && size > max_bytes(name) {
+            return Err(too_large(name, size));
+        }
+    }
+    selected.sort();
+    Ok(selected)
+}
+
+fn select_weights(files: &[(String, u64)], allow_pickle: bool) -> Result<Vec<String>, LoadError> {
+    let is_there = |name: &str| files.iter().any(|(file, _)| file == name);
+    if is_there(SINGLE_SAFETENSORS) {
+        return Ok(vec![SINGLE_SAFETENSORS.to_owned()]);
+    }
+    if is_there(SAFETENSORS_INDEX) {
+        let shards = shards(files)?;
+        return Ok(std::iter::once(SAFETENSORS_INDEX.to_owned()).chain(shards).collect());
+    }
+    if is_there(SINGLE_PICKLE) {
+        if allow_pickle {
+            return Ok(vec![SINGLE_PICKLE.to_owned()]);
+        }
+        let message = "pickles are turned off here, and the repository has no safetensors".to_owned();
+        return Err(LoadError::Unsafe { file: SINGLE_PICKLE.to_owned(), message });
+    }
+    let reason = format!("the repository has neither it nor {SAFETENSORS_INDEX} or {SINGLE_PICKLE}");
+    Err(LoadError::MissingFile { file: SINGLE_SAFETENSORS.to_owned(), reason })
+}
+
+/// The shards of a listing, all of the count that their names claim.
+fn shards(files: &[(String, u64)]) -> Result<Vec<String>, LoadError> {
+    let present: Vec<(u32, u32)> = files.iter().filter_map(|(name, _)| shard_number(name)).collect();
+    let missing = |file: String| {
+        let reason = format!("the repository has {SAFETENSORS_INDEX}, so every shard must be there");
+        LoadError::MissingFile { file, reason }
+    };
+    let Some(count) = present.iter().map(|(_, count)| *count).max() else {
+        return Err(missing("model-00001-of-NNNNN.safetensors".to_owned()));
+    };
+    if count > MAX_SHARDS {
+        let message = format!("the shards claim to be {count}, at most {MAX_SHARDS} are read");
+        return Err(LoadError::corrupted(SAFETENSORS_INDEX, message));
+    }
+    (1..=count)
+        .map(|number| {
+            let name = format!("model-{number:05}-of-{count:05}.safetensors");
+            if present.contains(&(number, count)) { Ok(name) } else { Err(missing(name)) }
+        })
+        .collect()
+}
+
+/// The most shards of one model.
+const MAX_SHARDS: u32 = 512;
+
+/// Number and count in `model-00001-of-00002.safetensors`.
+fn shard_number(name: &str) -> Option<(u32, u32)> {
+    let (number, count) = name.strip_prefix("model-")?.strip_suffix(".safetensors")?.split_once("-of-")?;
+    let parse = |digits: &str| {
+        let are_digits = digits.len() == 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        are_digits.then(|| digits.parse().ok()).flatten()
+    };
+    Some((parse(number)?, parse(count)?))
+}
+
+/// Whether the name is that of a shard, and so safe to join to a folder.
+pub(crate) fn is_shard_name(name: &str) -> bool {
+    shard_number(name).is_some()
+}
+
+fn too_large(name: &str, size: u64) -> LoadError {
+    LoadError::corrupted(name, format!("it has {size} bytes, at most {} are read", max_bytes(name)))
+}
+
+/// Reads a small file of a model's folder, at most [`max_bytes`] of it.
+///
+/// # Errors
+/// Where it is missing, too large or unreadable.
+pub fn read_capped(folder: &Path, name: &str) -> Result<Vec<u8>, LoadError> {
+    read_optional(folder, name)?.ok_or_else(|| LoadError::MissingFile {
+        file: name.to_owned(),
+        reason: "the model cannot be put together without it".to_owned(),
+    })
+}
+
+/// As [`read_capped`], with `None` where the file is not there.
+///
+/// # Errors
+/// Where it is too large or unreadable.
+pub fn read_optional(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, LoadError> {
+    let io = |source| LoadError::io(name, source);
+    let file = match File::open(folder.join(name)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    let metadata = file.metadata().map_err(io)?;
+    if !metadata.is_file() {
+        return Err(LoadError::corrupted(name, "it is not a regular file"));
+    }
+    if metadata.len() > max_bytes(name) {
+        return Err(too_large(name, metadata.len()));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    file.take(max_bytes(name)).read_to_end(&mut bytes).map_err(io)?;
+    Ok(Some(bytes))
+}
+
+/// Reads and parses a JSON file of a model's folder.
+///
+/// # Errors
+/// As [`read_capped`], and where it is not the JSON that is needed: the error names the field.
+pub fn read_json<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T, LoadError> {
+    serde_json::from_slice(&read_capped(folder, name)?).map_err(|error| LoadError::corrupted(name, error))
+}
+
+/// As [`read_json`], with `None` where the file is not there.
+///
+/// # Errors
+/// As [`read_json`].
+pub fn read_optional_json<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>, LoadError> {
+    read_optional(folder, name)?
+        .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| LoadError::corrupted(name, error)))
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(names: &[&str]) -> Vec<(String, u64)> {
+        names.iter().map(|name| ((*name).to_owned(), 10)).collect()
+    }
+
+    const MARIAN: [&str; 4] = ["config.json", "source.spm", "target.spm", "vocab.json"];
+
+    fn marian(more: &[&str]) -> Vec<(String, u64)> {
+        listing(&[&MARIAN[..], more].concat())
+    }
+
+    #[test]
+    fn safetensors_are_preferred_and_other_frameworks_left_out() {
+        let files = marian(&[
+            "model.safetensors",
+            "pytorch_model.bin",
+            "tf_model.h5",
+            "flax_model.msgpack",
+            "onnx/model.onnx",
+            "rust_model.ot",
+            "README.md",
+            "generation_config.json",
+            "tokenizer_config.json",
+        ]);
+        let selected = select(Task::Translation, &files, true).unwrap();
+        let expected = [
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "source.spm",
+            "target.spm",
+            "tokenizer_config.json",
+            "vocab.json",
+        ];
+        assert_eq!(selected, expected);
+    }
+
+    #[test]
+    fn all_shards_come_with_their_index() {
+        let files = listing(&[
+            "config.json",
+            "tokenizer.json",
+            "model.safetensors.index.json",
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+            "model.fp32-00001-of-00002.safetensors",
+            "pytorch_model.bin",
+        ]);
+        let selected = select(Task::AutomaticSpeechRecognition, &files, true).unwrap();
+        let expected = [
+            "config.json",
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+            "model.safetensors.index.json",
+            "tokenizer.json",
+        ];
+        assert_eq!(selected, expected);
+    }
+
+    #[test]
+    fn a_pickle_is_taken_only_where_it_is_allowed() {
+        let files = marian(&["pytorch_model.bin"]);
+        assert!(select(Task::Translation, &files, true).unwrap().contains(&"pytorch_model.bin".to_owned()));
+        let error = select(Task::Translation, &files, false).unwrap_err();
+        assert_eq!(error.reason(), "Unsafe");
+    }
+
+    #[test]
+    fn errors_name_what_is_missing() {
+        let cases = [
+            (Task::Translation, listing(&["config.json", "model.safetensors"]), "source.spm is missing"),
+            (Task::Translation, marian(&[]), "model.safetensors is missing"),
+            (Task::TextClassification, listing(&["config.json"]), "tokenizer.json is missing"),
+            (
+                Task::Translation,
+                marian(&["model.safetensors.index.json", "model-00002-of-00002.safetensors"]),
+                "model-00001-of-00002.safetensors is missing",
+            ),
+            (
+                Task::Translation,
+                marian(&["model.safetensors.index.json"]),
+                "model-00001-of-NNNNN.safetensors is missing",
+            ),
+        ];
+        for (task, files, expected) in cases {
+            let error = select(task, &files, true).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+            assert_eq!(error.reason(), "MissingFile");
+        }
+    }
+
+    #[test]
+    fn a_small_file_that_is_huge_is_refused_before_it_is_fetched() {
+        let mut files = listing(&["config.json", "model.safetensors"]);
+        files.push(("tokenizer.json".to_owned(), 65 << 20));
+        let error = select(Task::TextClassification, &files, true).unwrap_err();
+        assert_eq!(error.reason(), "Corrupted");
+        assert!(error.to_string().contains("tokenizer.json"), "{error}");
+    }
+}

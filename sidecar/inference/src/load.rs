@@ -1,0 +1,107 @@
+//! From a folder of files to an engine: its size first, then the engine.
+
+use std::path::Path;
+
+use ostler_crds::names::{Dtype, Task};
+use serde::Deserialize;
+
+pub use crate::error::LoadError;
+pub use crate::weights::pickle::PicklePolicy;
+
+use crate::engine::Engine;
+use crate::files;
+use crate::weights::{Purpose, Usage};
+use crate::{classify, marian};
+
+/// How a model is to be loaded.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// The number format to compute in.
+    pub dtype: Dtype,
+    /// What happens with weights that are a pickle.
+    pub pickle: PicklePolicy,
+}
+
+/// The memory that a model takes, in bytes. It follows from the headers of the weights and from config.json.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Footprint {
+    /// What the loaded model holds.
+    pub resident_bytes: u64,
+    /// What loading needs beside it.
+    pub transient_bytes: u64,
+    /// The most that one running job needs beside it.
+    pub scratch_bytes: u64,
+}
+
+impl Footprint {
+    pub(crate) fn new(usage: Usage, scratch_bytes: u64) -> Self {
+        let Usage { resident_bytes, transient_bytes } = usage;
+        Self { resident_bytes, transient_bytes, scratch_bytes }
+    }
+}
+
+#[derive(Deserialize)]
+struct ModelType {
+    model_type: String,
+}
+
+/// The architectures that there are engines for.
+enum Family {
+    Marian,
+    Classifier(classify::Architecture),
+}
+
+/// Measures a model from its headers and config.json, before any weight is read. A pickle is converted for it,
+/// where that is allowed and was not done before.
+///
+/// # Errors
+/// As [`load`], but for what only the weights' numbers can show.
+pub fn inspect(folder: &Path, task: Task, options: &LoadOptions) -> Result<Footprint, LoadError> {
+    check_dtype(options.dtype)?;
+    match family(folder, task)? {
+        Family::Marian => marian::inspect(folder, &options.pickle),
+        Family::Classifier(architecture) => classify::inspect(folder, architecture, &options.pickle),
+    }
+}
+
+/// Loads a model.
+///
+/// # Errors
+/// [`LoadError`] names the file, and the tensor or field, that is missing, damaged, unsafe or not supported.
+pub fn load(folder: &Path, task: Task, options: &LoadOptions) -> Result<Box<dyn Engine>, LoadError> {
+    check_dtype(options.dtype)?;
+    match family(folder, task)? {
+        Family::Marian => Ok(Box::new(marian::load(folder, &options.pickle, Purpose::Run)?)),
+        Family::Classifier(architecture) => {
+            Ok(Box::new(classify::load(folder, architecture, &options.pickle, Purpose::Run)?))
+        }
+    }
+}
+
+fn check_dtype(dtype: Dtype) -> Result<(), LoadError> {
+    match dtype {
+        Dtype::Auto | Dtype::Float32 => Ok(()),
+        Dtype::Bfloat16 | Dtype::Float16 | Dtype::Int8 => {
+            Err(LoadError::Incompatible(format!("dtype {dtype} does not run here yet; write auto or float32")))
+        }
+    }
+}
+
+fn family(folder: &Path, task: Task) -> Result<Family, LoadError> {
+    let ModelType { model_type } = files::read_json(folder, files::CONFIG)?;
+    let known = match task {
+        Task::AutomaticSpeechRecognition => "whisper",
+        Task::Translation => "marian",
+        Task::TextClassification => "xlm-roberta, roberta, bert",
+    };
+    match (task, model_type.as_str()) {
+        (Task::Translation, "marian") => Ok(Family::Marian),
+        (Task::TextClassification, "xlm-roberta" | "roberta") => {
+            Ok(Family::Classifier(classify::Architecture::XlmRoberta))
+        }
+        (Task::TextClassification, "bert") => Ok(Family::Classifier(classify::Architecture::Bert)),
+        _ => Err(LoadError::Incompatible(format!(
+            "config.json: model_type {model_type:?} is not supported for {task}; supported: {known}"
+        ))),
+    }
+}

@@ -1,0 +1,5 @@
+//! Texts into sentences, and sentences that are too long into parts, with nothing lost between them.
+
+mod sentences;
+
+pub use sentences::{Part, split_long, split_sentences};

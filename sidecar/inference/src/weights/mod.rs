@@ -1,0 +1,10 @@
+//! Files of weights become tensors; their sizes are known before a byte of a tensor is read.
+
+mod backend;
+pub mod header;
+mod number_format;
+pub mod pickle;
+mod safetensors;
+
+pub use number_format::NumberFormat;
+pub use safetensors::{Purpose, Usage, Weights};
