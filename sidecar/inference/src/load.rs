@@ -81,9 +81,9 @@ pub fn load(folder: &Path, task: Task, options: &LoadOptions) -> Result<Box<dyn 
 fn check_dtype(dtype: Dtype) -> Result<(), LoadError> {
     match dtype {
         Dtype::Auto | Dtype::Float32 => Ok(()),
-        Dtype::Bfloat16 | Dtype::Float16 | Dtype::Int8 => {
-            Err(LoadError::Incompatible(format!("dtype {dtype} does not run here yet; write auto or float32")))
-        }
+        Dtype::Bfloat16 | Dtype::Float16 | Dtype::Int8 => Err(LoadError::Incompatible(format!(
+            "dtype {dtype} does not run here yet; write auto or float32"
+        ))),
     }
 }
 

@@ -71,7 +71,10 @@ impl Config {
             )));
         }
         if raw.hidden_act != "gelu" && raw.hidden_act != "relu" {
-            return Err(incompatible(format!("hidden_act {:?} is not supported; gelu and relu are", raw.hidden_act)));
+            return Err(incompatible(format!(
+                "hidden_act {:?} is not supported; gelu and relu are",
+                raw.hidden_act
+            )));
         }
         if let Some(kind) = raw.position_embedding_type.as_ref().filter(|kind| *kind != "absolute") {
             return Err(incompatible(format!("position_embedding_type {kind:?} is not supported")));
@@ -144,7 +147,11 @@ impl Config {
             num_hidden_layers: self.raw.num_hidden_layers,
             num_attention_heads: self.raw.num_attention_heads,
             intermediate_size: self.raw.intermediate_size,
-            hidden_act: if self.raw.hidden_act == "relu" { bert::HiddenAct::Relu } else { bert::HiddenAct::Gelu },
+            hidden_act: if self.raw.hidden_act == "relu" {
+                bert::HiddenAct::Relu
+            } else {
+                bert::HiddenAct::Gelu
+            },
             hidden_dropout_prob: 0.0,
             max_position_embeddings: self.raw.max_position_embeddings,
             type_vocab_size: self.raw.type_vocab_size,

@@ -48,7 +48,11 @@ pub struct Classifier {
 ///
 /// # Errors
 /// As [`load`], but for what only the weights' numbers show.
-pub fn inspect(folder: &Path, architecture: Architecture, pickle: &PicklePolicy) -> Result<Footprint, LoadError> {
+pub fn inspect(
+    folder: &Path,
+    architecture: Architecture,
+    pickle: &PicklePolicy,
+) -> Result<Footprint, LoadError> {
     let (classifier, usage) = assemble(folder, architecture, pickle, Purpose::Measure)?;
     let scratch = 4 * MAX_BATCH as u64 * classifier.config.states(classifier.max_tokens);
     Ok(Footprint::new(usage, scratch))
@@ -94,7 +98,8 @@ fn assemble(
 impl Classifier {
     fn classify(&self, job: &ClassifyJob, control: &Control) -> Result<Vec<Vec<LabelScore>>, EngineError> {
         if job.texts.len() > MAX_TEXTS {
-            let message = format!("there are {}, at most {MAX_TEXTS} are classified at once", job.texts.len());
+            let message =
+                format!("there are {}, at most {MAX_TEXTS} are classified at once", job.texts.len());
             return Err(EngineError::InvalidInput { parameter: "texts", message });
         }
         let mut texts = Vec::with_capacity(job.texts.len());
@@ -157,7 +162,8 @@ impl Classifier {
             let missing = longest - text.len();
             std::iter::repeat_n(1u32, text.len()).chain(std::iter::repeat_n(0, missing))
         };
-        let tokens = Tensor::from_vec(texts.iter().flat_map(filled).collect::<Vec<_>>(), shape, &Device::Cpu)?;
+        let tokens =
+            Tensor::from_vec(texts.iter().flat_map(filled).collect::<Vec<_>>(), shape, &Device::Cpu)?;
         let mask = Tensor::from_vec(texts.iter().flat_map(shown).collect::<Vec<_>>(), shape, &Device::Cpu)?;
         let kinds = Tensor::zeros(shape, DType::U32, &Device::Cpu)?;
         Ok(self.model.logits(&tokens, &mask, &kinds)?)

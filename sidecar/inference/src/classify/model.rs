@@ -21,7 +21,9 @@ pub(super) enum Model {
 /// XLM-R's classifiers do without.
 pub(super) fn is_ignorable(architecture: Architecture, name: &str) -> bool {
     let is_unused_pooler = architecture == Architecture::XlmRoberta && name.starts_with("roberta.pooler.");
-    name.ends_with("embeddings.position_ids") || name.ends_with("embeddings.token_type_ids") || is_unused_pooler
+    name.ends_with("embeddings.position_ids")
+        || name.ends_with("embeddings.token_type_ids")
+        || is_unused_pooler
 }
 
 impl Model {

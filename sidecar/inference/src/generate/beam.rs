@@ -101,8 +101,12 @@ impl BeamSearch {
         let running = (0..options.beams)
             .map(|beam| Running { tokens: prompt.to_vec(), score: if beam == 0 { 0.0 } else { IMPOSSIBLE } })
             .collect();
-        let nothing =
-            Finished { tokens: Vec::new(), score: IMPOSSIBLE, log_probability: IMPOSSIBLE, is_finished: false };
+        let nothing = Finished {
+            tokens: Vec::new(),
+            score: IMPOSSIBLE,
+            log_probability: IMPOSSIBLE,
+            is_finished: false,
+        };
         let finished = vec![nothing; options.beams];
         Self { options, prompt_length: prompt.len(), running, finished, can_improve: true }
     }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::beam::{BeamOptions, EarlyStopping};
 use super::processors::{
-    BadWords, ForcedBegin, ForcedEnd, LogitsProcessor, MinLength, NoRepeatNgram, Renormalize, RepetitionPenalty,
-    SuppressTokens, SuppressTokensAtBegin,
+    BadWords, ForcedBegin, ForcedEnd, LogitsProcessor, MinLength, NoRepeatNgram, Renormalize,
+    RepetitionPenalty, SuppressTokens, SuppressTokensAtBegin,
 };
 use crate::error::LoadError;
 use crate::files;

@@ -185,9 +185,19 @@ mod tests {
             ("ngram, short", Box::new(NoRepeatNgram { size: 2 }), &[0], [1.0, -1.0, 2.0, 0.5]),
             ("bad word", Box::new(BadWords { words: vec![vec![2]] }), &[], [1.0, -1.0, FORBIDDEN, 0.5]),
             ("bad run", Box::new(BadWords { words: vec![vec![3, 2]] }), &[1, 3], [1.0, -1.0, FORBIDDEN, 0.5]),
-            ("bad run, not begun", Box::new(BadWords { words: vec![vec![3, 2]] }), &[1], [1.0, -1.0, 2.0, 0.5]),
+            (
+                "bad run, not begun",
+                Box::new(BadWords { words: vec![vec![3, 2]] }),
+                &[1],
+                [1.0, -1.0, 2.0, 0.5],
+            ),
             ("bad word beyond", Box::new(BadWords { words: vec![vec![9]] }), &[1], [1.0, -1.0, 2.0, 0.5]),
-            ("minimum", Box::new(MinLength { length: 3, end: vec![0] }), &[1, 1], [FORBIDDEN, -1.0, 2.0, 0.5]),
+            (
+                "minimum",
+                Box::new(MinLength { length: 3, end: vec![0] }),
+                &[1, 1],
+                [FORBIDDEN, -1.0, 2.0, 0.5],
+            ),
             ("minimum met", Box::new(MinLength { length: 2, end: vec![0] }), &[1, 1], [1.0, -1.0, 2.0, 0.5]),
             ("begin", Box::new(ForcedBegin { token: 3 }), &[1], [FORBIDDEN, FORBIDDEN, FORBIDDEN, 0.0]),
             (
@@ -196,7 +206,12 @@ mod tests {
                 &[1, 1],
                 [0.0, FORBIDDEN, FORBIDDEN, FORBIDDEN],
             ),
-            ("end, early", Box::new(ForcedEnd { max_length: 4, tokens: vec![0] }), &[1, 1], [1.0, -1.0, 2.0, 0.5]),
+            (
+                "end, early",
+                Box::new(ForcedEnd { max_length: 4, tokens: vec![0] }),
+                &[1, 1],
+                [1.0, -1.0, 2.0, 0.5],
+            ),
             ("suppress", Box::new(SuppressTokens { tokens: vec![1, 9] }), &[], [1.0, FORBIDDEN, 2.0, 0.5]),
             (
                 "suppress at begin",

@@ -56,11 +56,7 @@ pub fn search(
     }
 }
 
-fn step(
-    decoder: &mut dyn Decoder,
-    tokens: &[Vec<u32>],
-    control: &Control,
-) -> Result<Vec<f32>, EngineError> {
+fn step(decoder: &mut dyn Decoder, tokens: &[Vec<u32>], control: &Control) -> Result<Vec<f32>, EngineError> {
     control.check()?;
     let logits = decoder.step(tokens, control)?;
     // Minus infinity would be a rule's work, and rules come later: a model's own logits are all finite.
@@ -85,7 +81,8 @@ fn greedy_search(
     control: &Control,
 ) -> Result<Vec<Hypothesis>, EngineError> {
     let vocabulary = decoder.vocabulary();
-    let mut results = vec![Hypothesis { tokens: Vec::new(), score: 0.0, log_probability: 0.0 }; prompts.len()];
+    let mut results =
+        vec![Hypothesis { tokens: Vec::new(), score: 0.0, log_probability: 0.0 }; prompts.len()];
     let mut rows: Vec<GreedyRow> = prompts
         .iter()
         .enumerate()
@@ -96,7 +93,9 @@ fn greedy_search(
         let mut logits = step(decoder, &feed, control)?;
         let mut going_on = Vec::with_capacity(rows.len());
         let mut places = Vec::with_capacity(rows.len());
-        for (place, (mut row, scores)) in rows.into_iter().zip(logits.chunks_exact_mut(vocabulary)).enumerate() {
+        for (place, (mut row, scores)) in
+            rows.into_iter().zip(logits.chunks_exact_mut(vocabulary)).enumerate()
+        {
             for processor in options.processors {
                 processor.apply(&row.tokens, scores);
             }
@@ -104,7 +103,9 @@ fn greedy_search(
             log_softmax(scores);
             row.log_probability += scores.get(token).copied().unwrap_or_default();
             row.tokens.push(token as u32);
-            if options.beam.end_tokens.contains(&(token as u32)) || row.tokens.len() >= options.beam.max_length {
+            if options.beam.end_tokens.contains(&(token as u32))
+                || row.tokens.len() >= options.beam.max_length
+            {
                 results[row.text] = Hypothesis {
                     tokens: row.tokens[prompts[row.text].len()..].to_vec(),
                     score: row.log_probability,
@@ -132,7 +133,8 @@ fn beam_search(
 ) -> Result<Vec<Hypothesis>, EngineError> {
     let vocabulary = decoder.vocabulary();
     let beams = options.beam.beams;
-    let mut results = vec![Hypothesis { tokens: Vec::new(), score: 0.0, log_probability: 0.0 }; prompts.len()];
+    let mut results =
+        vec![Hypothesis { tokens: Vec::new(), score: 0.0, log_probability: 0.0 }; prompts.len()];
     let mut searches: Vec<(usize, BeamSearch)> = prompts
         .iter()
         .enumerate()

@@ -80,8 +80,10 @@ impl Config {
 
     fn checked(raw: RawConfig) -> Result<Self, LoadError> {
         let incompatible = |message: String| LoadError::Incompatible(format!("{}: {message}", files::CONFIG));
-        let target_vocabulary =
-            raw.decoder_vocab_size.filter(|_| !raw.share_encoder_decoder_embeddings).unwrap_or(raw.vocab_size);
+        let target_vocabulary = raw
+            .decoder_vocab_size
+            .filter(|_| !raw.share_encoder_decoder_embeddings)
+            .unwrap_or(raw.vocab_size);
         let dimensions = [
             ("vocab_size", raw.vocab_size),
             ("decoder_vocab_size", target_vocabulary),
@@ -100,7 +102,9 @@ impl Config {
         }
         if !(2..=MAX_POSITIONS).contains(&raw.max_position_embeddings) {
             let value = raw.max_position_embeddings;
-            return Err(incompatible(format!("max_position_embeddings is {value}, it must be 2 to {MAX_POSITIONS}")));
+            return Err(incompatible(format!(
+                "max_position_embeddings is {value}, it must be 2 to {MAX_POSITIONS}"
+            )));
         }
         let heads = [
             ("encoder_attention_heads", raw.encoder_attention_heads),
@@ -108,7 +112,10 @@ impl Config {
         ];
         for (field, value) in heads {
             if raw.d_model % value != 0 {
-                return Err(incompatible(format!("d_model is {}, no multiple of {field} {value}", raw.d_model)));
+                return Err(incompatible(format!(
+                    "d_model is {}, no multiple of {field} {value}",
+                    raw.d_model
+                )));
             }
         }
         let unsupported = [

@@ -11,7 +11,12 @@ use crate::weights::Weights;
 /// PyTorch's default, which transformers' Marian takes.
 const LAYER_NORM_EPSILON: f64 = 1e-5;
 
-fn linear(weights: &Weights, name: &str, inputs: usize, outputs: usize) -> std::result::Result<Linear, LoadError> {
+fn linear(
+    weights: &Weights,
+    name: &str,
+    inputs: usize,
+    outputs: usize,
+) -> std::result::Result<Linear, LoadError> {
     let weight = weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
     let bias = weights.tensor(&format!("{name}.bias"), &[outputs])?;
     Ok(Linear::new(weight, Some(bias)))
@@ -92,7 +97,12 @@ impl Attention {
     /// What `states` (rows x positions x width) see in `memory`, added to them and normalised. `mask` is added
     /// to the scores of rows x heads x positions x positions of the memory. The memory may have fewer rows:
     /// each of its rows is then seen by as many rows of `states` that follow one another.
-    pub(super) fn forward(&self, states: &Tensor, memory: &KeysValues, mask: Option<&Tensor>) -> Result<Tensor> {
+    pub(super) fn forward(
+        &self,
+        states: &Tensor,
+        memory: &KeysValues,
+        mask: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let (rows, positions, width) = states.dims3()?;
         let memory_rows = memory.keys.dim(0)?;
         let grouped = (memory_rows, rows * positions / memory_rows, width);

@@ -44,7 +44,9 @@ pub(super) struct Encoded {
 
 /// The names of tensors that transformers keeps beside the weights and computes itself.
 pub(super) fn is_ignorable(name: &str) -> bool {
-    name.ends_with("embed_positions.weight") || name == "lm_head.weight" || name.ends_with(".embed_tokens.weight")
+    name.ends_with("embed_positions.weight")
+        || name == "lm_head.weight"
+        || name.ends_with(".embed_tokens.weight")
 }
 
 impl Model {
@@ -198,9 +200,8 @@ fn positions(weights: &Weights, name: &str, config: &Config) -> Result<Tensor, L
 /// Positions x width: for position p and pair i of dimensions, the sine of p / 10000^(2i / width) in the first
 /// half and the cosine in the second ("Attention is all you need", 3.5, without interleaving, as XLM has it).
 fn sinusoids(positions: usize, width: usize) -> Vec<f32> {
-    let angle = |position: usize, pair: usize| {
-        position as f64 / 10_000f64.powf(2.0 * pair as f64 / width as f64)
-    };
+    let angle =
+        |position: usize, pair: usize| position as f64 / 10_000f64.powf(2.0 * pair as f64 / width as f64);
     let sines = width.div_ceil(2);
     (0..positions)
         .flat_map(|position| {

@@ -21,10 +21,13 @@ fn translate(marian: &Marian, texts: &[&str], beams: Option<usize>) -> Vec<Strin
     }
 }
 
+/// Expected: transformers 5.23.0 on the same files.
 #[test]
-fn the_shipped_model_translates_english_into_german() {
+fn the_shipped_model_translates_as_transformers_does() {
     let marian = load(&shipped("opus-mt-en-de"), &PicklePolicy::Refused, Purpose::Run).unwrap();
-    let texts = ["hello", "We load fourteen houses! stop.  open the left\n", " \n", ""];
-    eprintln!("{:?}", translate(&marian, &texts, Some(1)));
-    eprintln!("{:?}", translate(&marian, &texts, None));
+    marian.canary().unwrap();
+    let texts = ["hello", "We load fourteen houses!  stop.\n\nopen the left\n", " \n", ""];
+    let expected = ["hallo", "Wir laden vierzehn Häuser!  stopp\n\nöffnen null bereit links\n", " \n", ""];
+    assert_eq!(translate(&marian, &texts, Some(1)), expected);
+    assert_eq!(translate(&marian, &texts, None), expected);
 }

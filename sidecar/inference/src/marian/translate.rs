@@ -1,8 +1,8 @@
 //! A translation job: texts into sentences, sentences into batches, and back.
 
+use super::Marian;
 use super::decoding::Decoding;
 use super::tokenizer::split_language_code;
-use super::Marian;
 use crate::engine::{Control, EngineError, JobProgress, TranslateJob};
 use crate::generate::{self, SearchOptions};
 use crate::text::{self, Part};
@@ -28,7 +28,11 @@ struct Plan {
 }
 
 impl Marian {
-    pub(super) fn translate(&self, job: &TranslateJob, control: &Control) -> Result<Vec<String>, EngineError> {
+    pub(super) fn translate(
+        &self,
+        job: &TranslateJob,
+        control: &Control,
+    ) -> Result<Vec<String>, EngineError> {
         let beams = self.checked_beams(job.beams)?;
         let code = self.checked_languages(job)?;
         let plan = self.plan(job, code, control)?;
@@ -62,7 +66,10 @@ impl Marian {
         if let (Some(asked), Some(own)) = (&job.source, &self.tokenizer.source_language)
             && !is_same_language(asked, own)
         {
-            return refused("source", format!("{asked:?} is not the language of this model, which is {own:?}"));
+            return refused(
+                "source",
+                format!("{asked:?} is not the language of this model, which is {own:?}"),
+            );
         }
         let Some(asked) = &job.target else { return Ok(None) };
         if self.tokenizer.has_target_code(asked) {
@@ -71,7 +78,10 @@ impl Marian {
         let codes = self.tokenizer.target_codes();
         if !codes.is_empty() {
             let shown = codes.iter().take(64).copied().collect::<Vec<_>>().join(", ");
-            return refused("target", format!("this model does not translate into {asked:?}, but into {shown}"));
+            return refused(
+                "target",
+                format!("this model does not translate into {asked:?}, but into {shown}"),
+            );
         }
         match &self.tokenizer.target_language {
             Some(own) if !is_same_language(asked, own) => {
@@ -83,14 +93,16 @@ impl Marian {
 
     fn plan(&self, job: &TranslateJob, code: Option<String>, control: &Control) -> Result<Plan, EngineError> {
         if job.texts.len() > MAX_TEXTS {
-            let message = format!("there are {}, at most {MAX_TEXTS} are translated at once", job.texts.len());
+            let message =
+                format!("there are {}, at most {MAX_TEXTS} are translated at once", job.texts.len());
             return Err(EngineError::InvalidInput { parameter: "texts", message });
         }
         let mut plan = Plan { units: Vec::new(), answers: Vec::with_capacity(job.texts.len()) };
         for text in &job.texts {
             control.check()?;
             if text.len() > MAX_TEXT_BYTES {
-                let message = format!("a text has {} bytes, at most {MAX_TEXT_BYTES} are translated", text.len());
+                let message =
+                    format!("a text has {} bytes, at most {MAX_TEXT_BYTES} are translated", text.len());
                 return Err(EngineError::InvalidInput { parameter: "texts", message });
             }
             let slots = if job.split_sentences {
@@ -146,7 +158,9 @@ impl Marian {
             };
             let mut fits = |part: &str| {
                 control.check()?;
-                Ok::<_, EngineError>(part.len() <= MAX_PIECE_TEXT_BYTES && self.fitting(part, code)?.is_some())
+                Ok::<_, EngineError>(
+                    part.len() <= MAX_PIECE_TEXT_BYTES && self.fitting(part, code)?.is_some(),
+                )
             };
             for part in text::split_long(sentence, &mut fits)? {
                 match part {

@@ -15,17 +15,37 @@ pub enum Part<'a> {
 const ABBREVIATIONS: &[&str] = &[
     // English
     "mr", "mrs", "ms", "dr", "prof", "st", "vs", "jr", "sr", "gen", "col", "lt", "sgt", "capt", "rev", "hon",
-    "gov", "sen", "rep", "inc", "ltd", "corp", "vol", "fig", "figs", "approx", "e.g", "i.e", "cf",
-    "dept", "est", "ave", "al", // German
-    "hr", "fr", "nr", "abb", "bzw", "ca", "z.b", "d.h", "u.a", "o.ä", "s", "str", "tel", "vgl", "geb", "gest",
-    "evtl", "ggf", "inkl", "zzgl", "hrsg", "jh", "bd", "dipl", "ing", // French, Spanish, Italian, Portuguese
+    "gov", "sen", "rep", "inc", "ltd", "corp", "vol", "fig", "figs", "approx", "e.g", "i.e", "cf", "dept",
+    "est", "ave", "al", // German
+    "hr", "fr", "nr", "abb", "bzw", "ca", "z.b", "d.h", "u.a", "o.ä", "s", "str", "tel", "vgl", "geb",
+    "gest", "evtl", "ggf", "inkl", "zzgl", "hrsg", "jh", "bd", "dipl",
+    "ing", // French, Spanish, Italian, Portuguese
     "m", "mm", "mme", "mlle", "mgr", "p.ex", "sra", "srta", "sig", "sigg", "dott", "ing", "pág", "av", "núm",
 ];
 
 /// The German and Scandinavian months, before which "3." is a day.
 const MONTHS: &[&str] = &[
-    "januar", "februar", "märz", "april", "mai", "juni", "juli", "august", "september", "oktober", "november",
-    "dezember", "jänner", "januari", "februari", "mars", "marts", "maj", "oktober", "desember", "december",
+    "januar",
+    "februar",
+    "märz",
+    "april",
+    "mai",
+    "juni",
+    "juli",
+    "august",
+    "september",
+    "oktober",
+    "november",
+    "dezember",
+    "jänner",
+    "januari",
+    "februari",
+    "mars",
+    "marts",
+    "maj",
+    "oktober",
+    "desember",
+    "december",
 ];
 
 /// Cuts a text into sentences and the white space around them.
@@ -54,7 +74,8 @@ fn is_joined(sentence: &str, next: &str) -> bool {
     let is_opening = |character: char| "([{\"'„“«»‘’".contains(character);
     let word = before.rsplit(char::is_whitespace).next().unwrap_or_default().trim_start_matches(is_opening);
     let mut characters = word.chars();
-    let is_initial = matches!((characters.next(), characters.next()), (Some(one), None) if one.is_uppercase());
+    let is_initial =
+        matches!((characters.next(), characters.next()), (Some(one), None) if one.is_uppercase());
     let lower = word.to_lowercase();
     let is_day = (1..=2).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit()) && {
         let following = next.split(|character: char| !character.is_alphabetic()).next().unwrap_or_default();

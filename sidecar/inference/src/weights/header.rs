@@ -145,7 +145,8 @@ pub fn parse(header: &[u8], file_length: u64) -> Result<Header, HeaderError> {
     if !text.starts_with('{') {
         return Err(HeaderError::Malformed("it does not begin with '{'".to_owned()));
     }
-    let raw: RawHeader = serde_json::from_str(text).map_err(|error| HeaderError::Malformed(error.to_string()))?;
+    let raw: RawHeader =
+        serde_json::from_str(text).map_err(|error| HeaderError::Malformed(error.to_string()))?;
     let data_length = file_length
         .checked_sub(8)
         .and_then(|rest| rest.checked_sub(header.len() as u64))
@@ -160,8 +161,9 @@ pub fn parse(header: &[u8], file_length: u64) -> Result<Header, HeaderError> {
 }
 
 fn check_tensor(name: &str, raw: RawTensor) -> Result<TensorInfo, HeaderError> {
-    let format = NumberFormat::from_safetensors(&raw.dtype)
-        .ok_or_else(|| HeaderError::UnsupportedFormat { tensor: name.to_owned(), format: raw.dtype.clone() })?;
+    let format = NumberFormat::from_safetensors(&raw.dtype).ok_or_else(|| {
+        HeaderError::UnsupportedFormat { tensor: name.to_owned(), format: raw.dtype.clone() }
+    })?;
     if raw.shape.len() > MAX_DIMENSIONS {
         return Err(HeaderError::TooManyDimensions { tensor: name.to_owned(), dimensions: raw.shape.len() });
     }
@@ -171,8 +173,11 @@ fn check_tensor(name: &str, raw: RawTensor) -> Result<TensorInfo, HeaderError> {
         .iter()
         .try_fold(format.size() as u64, |size, dimension| size.checked_mul(*dimension))
         .ok_or_else(overflow)?;
-    let shape =
-        raw.shape.iter().map(|dimension| usize::try_from(*dimension).map_err(|_| overflow())).collect::<Result<_, _>>()?;
+    let shape = raw
+        .shape
+        .iter()
+        .map(|dimension| usize::try_from(*dimension).map_err(|_| overflow()))
+        .collect::<Result<_, _>>()?;
     let (start, end) = raw.data_offsets;
     let found = end.checked_sub(start).ok_or_else(|| HeaderError::Overlap(name.to_owned()))?;
     if found != needed {

@@ -218,7 +218,9 @@ impl Weights {
     pub fn computed(&self, shape: &[usize], compute: impl FnOnce() -> Vec<f32>) -> Result<Tensor, LoadError> {
         let elements = shape.iter().try_fold(1u64, |size, dimension| size.checked_mul(*dimension as u64));
         let bytes = elements.and_then(|elements| elements.checked_mul(4));
-        self.state(|state| state.resident_bytes = state.resident_bytes.saturating_add(bytes.unwrap_or(u64::MAX)));
+        self.state(|state| {
+            state.resident_bytes = state.resident_bytes.saturating_add(bytes.unwrap_or(u64::MAX))
+        });
         match self.purpose {
             Purpose::Measure => Ok(Tensor::zeros((), DType::F32, &Device::Cpu)?.broadcast_as(shape)?),
             Purpose::Run => Ok(Tensor::from_vec(compute(), shape, &Device::Cpu)?),

@@ -13,7 +13,12 @@ fn sentences(text: &str) -> Vec<&str> {
 }
 
 fn joined(parts: &[Part<'_>]) -> String {
-    parts.iter().map(|part| match part { Part::Space(text) | Part::Sentence(text) => *text }).collect()
+    parts
+        .iter()
+        .map(|part| match part {
+            Part::Space(text) | Part::Sentence(text) => *text,
+        })
+        .collect()
 }
 
 #[test]
@@ -46,11 +51,10 @@ fn a_long_sentence_is_cut_at_a_clause_then_at_a_space_then_anywhere() {
         cut("one two, three four", 12),
         [Part::Sentence("one two,"), Part::Space(" "), Part::Sentence("three four")]
     );
-    assert_eq!(cut("one two three", 8), [
-        Part::Sentence("one two"),
-        Part::Space(" "),
-        Part::Sentence("three")
-    ]);
+    assert_eq!(
+        cut("one two three", 8),
+        [Part::Sentence("one two"), Part::Space(" "), Part::Sentence("three")]
+    );
     assert_eq!(cut("abcdef", 3), [Part::Sentence("abc"), Part::Sentence("def")]);
 }
 

@@ -122,8 +122,10 @@ impl Archive {
         let tensors = tensors(&machine, &result)?;
         let keys = machine.run()?;
         let Value::List(keys) = keys else { return Err(malformed("has no list of storages")) };
-        let sizes: BTreeMap<&str, usize> =
-            tensors.values().map(|tensor| (tensor.storage.key.as_str(), tensor.storage.format.size())).collect();
+        let sizes: BTreeMap<&str, usize> = tensors
+            .values()
+            .map(|tensor| (tensor.storage.key.as_str(), tensor.storage.format.size()))
+            .collect();
         let mut storages = BTreeMap::new();
         let mut at = machine.position() as u64;
         for key in machine.list(keys) {

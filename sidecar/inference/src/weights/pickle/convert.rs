@@ -89,7 +89,8 @@ pub fn convert(input: &Path, output: &Path) -> Result<(), ConvertError> {
 /// The bytes of a tensor, once it is sure that all of its numbers are in its storage.
 fn checked_bytes(name: &str, tensor: &TensorView) -> Result<u64, ConvertError> {
     let refused = |problem: &str| ConvertError::Corrupted(format!("holds the tensor {name:?}, {problem}"));
-    if tensor.shape.len() != tensor.strides.len() || tensor.shape.len() > super::super::header::MAX_DIMENSIONS {
+    if tensor.shape.len() != tensor.strides.len() || tensor.shape.len() > super::super::header::MAX_DIMENSIONS
+    {
         return Err(refused("whose dimensions and strides do not fit"));
     }
     let elements = tensor.shape.iter().try_fold(1u64, |product, dimension| product.checked_mul(*dimension));
@@ -98,9 +99,10 @@ fn checked_bytes(name: &str, tensor: &TensorView) -> Result<u64, ConvertError> {
     if bytes == 0 {
         return Ok(0);
     }
-    let last = tensor.shape.iter().zip(&tensor.strides).try_fold(tensor.offset, |last, (dimension, stride)| {
-        (dimension - 1).checked_mul(*stride).and_then(|step| last.checked_add(step))
-    });
+    let last =
+        tensor.shape.iter().zip(&tensor.strides).try_fold(tensor.offset, |last, (dimension, stride)| {
+            (dimension - 1).checked_mul(*stride).and_then(|step| last.checked_add(step))
+        });
     if last.is_some_and(|last| last < tensor.storage.elements) {
         Ok(bytes)
     } else {

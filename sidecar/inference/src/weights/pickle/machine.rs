@@ -175,14 +175,14 @@ impl<'a> Machine<'a> {
 
     fn execute(&mut self, opcode: u8) -> Result<(), MachineError> {
         match opcode {
-            0x80 => drop(self.byte()?),                     // PROTO
-            0x95 => drop(self.take(8)?),                    // FRAME
-            b'(' => self.stack.push(Value::Mark),           // MARK
-            b'0' => drop(self.pop()?),                      // POP
-            b'1' => drop(self.pop_to_mark()?),              // POP_MARK
-            b'2' => self.duplicate()?,                      // DUP
-            b'N' => self.stack.push(Value::None),           // NONE
-            0x88 | 0x89 => self.stack.push(Value::Bool),    // NEWTRUE, NEWFALSE
+            0x80 => drop(self.byte()?),                  // PROTO
+            0x95 => drop(self.take(8)?),                 // FRAME
+            b'(' => self.stack.push(Value::Mark),        // MARK
+            b'0' => drop(self.pop()?),                   // POP
+            b'1' => drop(self.pop_to_mark()?),           // POP_MARK
+            b'2' => self.duplicate()?,                   // DUP
+            b'N' => self.stack.push(Value::None),        // NONE
+            0x88 | 0x89 => self.stack.push(Value::Bool), // NEWTRUE, NEWFALSE
             b'J' => {
                 let value = i32::from_le_bytes(self.array()?); // BININT
                 self.stack.push(Value::Integer(value.into()));
@@ -441,9 +441,14 @@ impl<'a> Machine<'a> {
             return Err(self.malformed("a persistent id that is no tuple"));
         };
         let storage = match &values[..] {
-            [Value::Text(kind), Value::Global(Global::Storage(format)), Value::Text(key), _, elements, rest @ ..]
-                if &**kind == "storage" && matches!(rest, [] | [Value::None]) =>
-            {
+            [
+                Value::Text(kind),
+                Value::Global(Global::Storage(format)),
+                Value::Text(key),
+                _,
+                elements,
+                rest @ ..,
+            ] if &**kind == "storage" && matches!(rest, [] | [Value::None]) => {
                 elements.natural().map(|elements| Storage { key: key.to_string(), format: *format, elements })
             }
             _ => None,
@@ -471,7 +476,9 @@ impl<'a> Machine<'a> {
                 }
                 _ => None,
             },
-            (Value::Global(Global::RebuildParameter), [tensor @ Value::Tensor(_), ..]) => Some(tensor.clone()),
+            (Value::Global(Global::RebuildParameter), [tensor @ Value::Tensor(_), ..]) => {
+                Some(tensor.clone())
+            }
             _ => None,
         };
         self.stack.push(value.ok_or_else(|| self.malformed("a call that weights do not need"))?);
