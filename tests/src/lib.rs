@@ -12,5 +12,7 @@ pub mod audit;
 pub mod control_plane;
 pub mod fixtures;
 pub mod guard;
+pub mod operator;
 pub mod sidecar;
+pub mod stage;
 pub mod wait;

@@ -3,3 +3,7 @@
 
 mod admission_policy;
 mod definitions;
+mod leadership;
+mod ownership;
+mod pins;
+mod writes;
