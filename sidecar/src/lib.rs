@@ -1,17 +1,23 @@
 //! The Ostler sidecar: fetches, verifies, loads, evicts and serves the models of one pod.
 //!
 //! [`residency`] and [`routing`] decide, as pure functions over values; [`manager::Manager`] is the handle on the
-//! task that carries the decisions out; `http` answers requests with it; [`run`] puts the parts together.
+//! task that carries the decisions out; `http` answers requests with it; `run` puts the parts together.
 
+pub mod args;
+pub mod config;
 pub mod lease;
 pub mod loader;
 pub mod manager;
 pub mod metrics;
+pub mod model_loader;
+pub mod plan;
 pub mod pool;
 mod progress;
+pub mod report;
 pub mod residency;
 mod residency_task;
 pub mod routing;
 pub mod snapshot;
 pub mod state;
 pub mod target;
+pub mod telemetry;

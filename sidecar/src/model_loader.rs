@@ -1,0 +1,182 @@
+//! The loader of real models: files from the Hub or a folder, engines from the inference crate.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use ostler_artifacts::{ArtifactError, Cache, FileEntry, Transfer, digest_folder, fetch};
+use ostler_crds::names::{StorageUri, Task};
+use ostler_crds::status::FailureLocation;
+use ostler_hub::HubClient;
+use ostler_inference::engine::{Engine, EngineError};
+use ostler_inference::files;
+use ostler_inference::load::{self, LoadError, LoadOptions, PicklePolicy};
+
+use crate::loader::{Loader, OnTransfer, Prepared, Transferred};
+use crate::residency::Footprint;
+use crate::target::{Target, VersionFailure};
+
+/// Fetches through a cache, loads with the inference crate.
+#[derive(Clone)]
+pub struct ModelLoader {
+    hub: HubClient,
+    cache: Cache,
+    pickle: PicklePolicy,
+}
+
+impl ModelLoader {
+    /// A loader whose pickles, where they are allowed, are converted by `program` started as `unpickle`.
+    #[must_use]
+    pub fn new(hub: HubClient, cache: Cache, allow_pickle: Option<PathBuf>) -> Self {
+        let pickle = match allow_pickle {
+            Some(program) => PicklePolicy::Child {
+                program,
+                arguments: vec!["unpickle".into()],
+                scratch_folder: cache.root().join(".ostler-converted"),
+            },
+            None => PicklePolicy::Refused,
+        };
+        Self { hub, cache, pickle }
+    }
+
+    fn options(&self, target: &Target) -> LoadOptions {
+        LoadOptions { dtype: target.dtype, pickle: self.pickle.clone() }
+    }
+
+    /// The folder with the verified files, and what it is pinned to.
+    async fn files(
+        &self,
+        target: &Target,
+        on_transfer: OnTransfer,
+    ) -> Result<(PathBuf, String), VersionFailure> {
+        let StorageUri::Hub { repository, .. } = &target.source else {
+            return self.folder(&target.source).await;
+        };
+        let Some(commit) = &target.commit else {
+            let message = "the revision is not resolved to a commit yet".to_owned();
+            return Err(failure(FailureLocation::Download, "Unpinned", message, false));
+        };
+        let allow_pickle = self.pickle != PicklePolicy::Refused;
+        let task = target.task;
+        let select = move |entries: &[FileEntry]| select(task, entries, allow_pickle);
+        let progress = move |transfer: Transfer| {
+            on_transfer(Transferred {
+                total_bytes: transfer.total_bytes,
+                completed_bytes: transfer.completed_bytes,
+            });
+        };
+        let snapshot = fetch(&self.hub, &self.cache, repository, commit, &select, progress).await;
+        let snapshot = snapshot.map_err(|error| of_artifact(&error))?;
+        Ok((snapshot.folder, snapshot.commit.to_string()))
+    }
+
+    async fn folder(&self, source: &StorageUri) -> Result<(PathBuf, String), VersionFailure> {
+        let StorageUri::File { path } = source else {
+            let message = format!("{source} is no folder");
+            return Err(failure(FailureLocation::Download, "SourceUnreadable", message, false));
+        };
+        let folder = PathBuf::from(path);
+        let digest = digest_folder(folder.clone()).await.map_err(|error| of_artifact(&error))?;
+        Ok((folder, digest))
+    }
+}
+
+impl Loader for ModelLoader {
+    fn prepare(
+        &self,
+        target: &Target,
+        on_transfer: OnTransfer,
+    ) -> BoxFuture<'static, Result<Prepared, VersionFailure>> {
+        let (loader, target) = (self.clone(), target.clone());
+        async move {
+            let (folder, revision) = loader.files(&target, on_transfer).await?;
+            let (options, task) = (loader.options(&target), target.task);
+            let place = folder.clone();
+            // Reading headers, and converting a pickle, must not hold up the runtime.
+            let measured = tokio::task::spawn_blocking(move || measure(&place, task, &options)).await;
+            let footprint = measured.map_err(|error| {
+                failure(
+                    FailureLocation::Load,
+                    "Panicked",
+                    format!("measuring the model broke down: {error}"),
+                    true,
+                )
+            })??;
+            Ok(Prepared { folder, revision, footprint })
+        }
+        .boxed()
+    }
+
+    fn load(&self, target: &Target, prepared: &Prepared) -> Result<Arc<dyn Engine>, VersionFailure> {
+        let engine = load::load(&prepared.folder, target.task, &self.options(target))
+            .map_err(|error| of_load(&error))?;
+        engine.canary().map_err(|error| of_canary(&error))?;
+        Ok(Arc::from(engine))
+    }
+}
+
+fn select(task: Task, entries: &[FileEntry], allow_pickle: bool) -> Result<Vec<String>, String> {
+    let files: Vec<(String, u64)> = entries.iter().map(|entry| (entry.path.clone(), entry.size)).collect();
+    files::select(task, &files, allow_pickle).map_err(|error| error.to_string())
+}
+
+fn measure(folder: &Path, task: Task, options: &LoadOptions) -> Result<Footprint, VersionFailure> {
+    let footprint = load::inspect(folder, task, options).map_err(|error| of_load(&error))?;
+    Ok(Footprint {
+        resident_bytes: footprint.resident_bytes,
+        transient_bytes: footprint.transient_bytes,
+        scratch_bytes: footprint.scratch_bytes,
+    })
+}
+
+fn failure(location: FailureLocation, reason: &str, message: String, retryable: bool) -> VersionFailure {
+    VersionFailure { location, reason: reason.to_owned(), message, retryable, retry_after: None }
+}
+
+fn of_artifact(error: &ArtifactError) -> VersionFailure {
+    // Disks are cleaned up and folders are filled by others, without a change of the plan.
+    let may_heal = matches!(
+        error,
+        ArtifactError::DiskFull { .. }
+            | ArtifactError::CacheUnwritable { .. }
+            | ArtifactError::CacheFailed { .. }
+            | ArtifactError::SourceFolder { .. }
+            | ArtifactError::IntegrityMismatch { .. }
+    );
+    VersionFailure {
+        retry_after: error.retry_after(),
+        ..failure(FailureLocation::Download, error.reason(), chain(error), error.is_retryable() || may_heal)
+    }
+}
+
+fn of_load(error: &LoadError) -> VersionFailure {
+    // What the system refused now it may grant later; what the files say, they will say again.
+    let retryable = matches!(error, LoadError::Io { .. } | LoadError::Compute(_));
+    failure(FailureLocation::Load, error.reason(), chain(error), retryable)
+}
+
+fn of_canary(error: &EngineError) -> VersionFailure {
+    let reason = match error {
+        EngineError::NotFinite(_) => "NotFinite",
+        _ => "CanaryFailed",
+    };
+    let message = format!("the first job after loading failed: {}", chain(error));
+    failure(FailureLocation::Load, reason, message, false)
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some errors repeat their cause in their own words.
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

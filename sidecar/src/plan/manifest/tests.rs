@@ -1,0 +1,69 @@
+use ostler_crds::names::StorageUri;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../../examples/video-translation.yaml");
+
+/// The example with one line replaced.
+fn changed(line: &str, replacement: &str) -> String {
+    assert!(EXAMPLE.contains(line), "{line}");
+    EXAMPLE.replacen(line, replacement, 1)
+}
+
+fn refusal(text: &str) -> String {
+    let error = Manifest::from_yaml(text).unwrap_err();
+    let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[test]
+fn the_example_becomes_a_plan() {
+    let manifest = Manifest::from_yaml(EXAMPLE).unwrap();
+    assert_eq!(manifest.budget.bytes, 512 << 20);
+    assert_eq!(manifest.plan.salt, "default/video-translation");
+    let [whisper, translation, detection] = manifest.plan.models.as_slice() else { panic!("three models") };
+    let weights: Vec<u8> = whisper.versions.iter().map(|version| version.weight.percent()).collect();
+    assert_eq!(weights, [90, 10]);
+    let sources: Vec<String> =
+        translation.versions[0].artifacts.iter().map(|artifact| artifact.source.to_string()).collect();
+    assert_eq!(sources[1], "hf://ostler/opus-mt-de-en:main");
+    assert_eq!(detection.default_version.as_str(), "v1");
+    assert_eq!(detection.versions[0].weight, Weight::FULL);
+    assert!(matches!(detection.versions[0].artifacts[0].source, StorageUri::Hub { .. }));
+}
+
+#[test]
+fn the_deployment_is_found_among_other_objects() {
+    let several = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\n---\n{EXAMPLE}\n---\n");
+    assert_eq!(Manifest::from_yaml(&several).unwrap(), Manifest::from_yaml(EXAMPLE).unwrap());
+    assert!(refusal("kind: ConfigMap\n").contains("holds no object"));
+    assert!(refusal(&format!("{EXAMPLE}\n---\n{EXAMPLE}")).contains("holds 2 ModelDeployments"));
+    assert!(refusal("a: [").contains("not YAML"));
+}
+
+#[test]
+fn what_the_cluster_refuses_is_refused_with_the_field_and_what_to_write() {
+    let table = [
+        ("    defaultVersion: v1", "    load: Lazy", "duplicate"),
+        ("    defaultVersion: v1", "", "spec.models[0].defaultVersion: is needed from two versions on"),
+        (
+            "    defaultVersion: v1",
+            "    defaultVersion: v9",
+            "spec.models[0].defaultVersion: must be the name",
+        ),
+        ("fallback: [v1]", "fallback: [v9]", "spec.models[0].fallback: must hold names"),
+        ("weight: 10", "weight: 101", "spec.models[0].versions[1].weight: must be a percentage"),
+        ("instances: 2", "instances: 0", "spec.models[0].instances: must be from 1 to 64"),
+        ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: []", "needs languagePairs"),
+        ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: [ende]", "must be SOURCE-TARGET"),
+        ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: [en-de, en-de]", "\"en-de\" is there twice"),
+        ("hf://ostler/whisper-v1", "s3://ostler/whisper-v1", "must be hf://"),
+        ("host: 512Mi", "host: much", "\"much\" is no amount of memory"),
+        ("host: 512Mi", "host: 512Mi\n    evictTo: 90", "must be less than memory.evictAbove"),
+        ("task: translation", "task: transcription", "not of the right shape"),
+    ];
+    for (line, replacement, expected) in table {
+        let refusal = refusal(&changed(line, replacement));
+        assert!(refusal.contains(expected), "{replacement:?}: {refusal}");
+    }
+}

@@ -1,0 +1,105 @@
+//! `serve` on a terminal shows a bar for each version that is on its way; without a terminal, and in a pod's log,
+//! each transition is a line.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use ostler_crds::status::VersionState;
+use tokio::sync::watch;
+
+use crate::snapshot::{Snapshot, VersionSnapshot};
+use crate::target::VersionKey;
+
+/// Shows bars until the snapshots end.
+pub async fn show_bars(bars: MultiProgress, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+    let mut shown: BTreeMap<VersionKey, (ProgressBar, VersionState)> = BTreeMap::new();
+    loop {
+        let snapshot = snapshots.borrow_and_update().clone();
+        for version in &snapshot.versions {
+            let is_idle = matches!(version.state, VersionState::Remote | VersionState::Cached);
+            let is_known = shown.contains_key(&version.key);
+            if is_idle && !is_known {
+                continue;
+            }
+            let (bar, before) = shown
+                .entry(version.key.clone())
+                .or_insert_with(|| (bars.add(new_bar(&version.key)), VersionState::Remote));
+            update(bar, version, *before);
+            *before = version.state;
+        }
+        if snapshots.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes a line for each transition until the snapshots end.
+pub async fn log_transitions(mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+    let mut states: BTreeMap<VersionKey, VersionState> = BTreeMap::new();
+    let mut was_ready = false;
+    loop {
+        let snapshot = snapshots.borrow_and_update().clone();
+        for version in &snapshot.versions {
+            let before = states.insert(version.key.clone(), version.state);
+            let is_first_idle = before.is_none() && version.state == VersionState::Remote;
+            if before != Some(version.state) && !is_first_idle {
+                let percent = snapshot.progress_percent;
+                tracing::info!(version = %version.key, state = ?version.state, progress_percent = percent, "state");
+            }
+        }
+        if snapshot.ready && !was_ready {
+            was_ready = true;
+            tracing::info!("ready");
+        }
+        if snapshots.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn new_bar(key: &VersionKey) -> ProgressBar {
+    let bar = ProgressBar::new(0).with_prefix(key.to_string());
+    // The template is a constant; one that did not parse would leave indicatif's own style.
+    let style = ProgressStyle::with_template("{prefix:40} {bar:30} {bytes:>10}/{total_bytes:<10} {wide_msg}");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn update(bar: &ProgressBar, version: &VersionSnapshot, before: VersionState) {
+    if let Some(transfer) = &version.progress {
+        bar.set_length(u64::try_from(transfer.total_bytes).unwrap_or(0));
+        bar.set_position(u64::try_from(transfer.completed_bytes).unwrap_or(0));
+        bar.set_message(rate(transfer.speed_bytes_per_second, transfer.remaining_seconds));
+    }
+    if version.state == before {
+        return;
+    }
+    match version.state {
+        VersionState::Downloading => bar.enable_steady_tick(Duration::from_millis(250)),
+        VersionState::Loaded => {
+            bar.set_length(version.resident_bytes);
+            bar.set_position(version.resident_bytes);
+            bar.disable_steady_tick();
+            bar.abandon_with_message("loaded");
+        }
+        VersionState::FailedToLoad => {
+            let failure = version.last_failure.as_ref();
+            let text = failure.map_or_else(String::new, |it| format!("{}: {}", it.reason, it.message));
+            bar.disable_steady_tick();
+            bar.abandon_with_message(text);
+        }
+        VersionState::Loading => bar.set_message("loading"),
+        VersionState::Remote | VersionState::Cached => bar.set_message("not loaded"),
+    }
+}
+
+fn rate(bytes_per_second: i64, remaining_seconds: i64) -> String {
+    match (u64::try_from(bytes_per_second), u64::try_from(remaining_seconds)) {
+        (Ok(speed), Ok(remaining)) => format!("{}/s, {remaining} s left", indicatif::HumanBytes(speed)),
+        _ => "fetching".to_owned(),
+    }
+}

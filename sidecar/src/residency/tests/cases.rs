@@ -1,0 +1,256 @@
+use std::time::Duration;
+
+use ostler_crds::status::VersionState;
+
+use super::super::Refusal;
+use super::world::{Answer, World, failure, keep, key, preload, target};
+use crate::target::Target;
+
+fn state(world: &World, model: &str) -> VersionState {
+    let views = world.residency.views();
+    views.iter().find(|view| view.target.key == key(model)).map(|view| view.state).unwrap()
+}
+
+#[test]
+fn one_load_serves_everybody_who_waits() {
+    let mut world = World::with_plan(vec![target("a", 10, 1)]);
+    let waiters = [world.want(&["a"]), world.want(&["a"]), world.want(&["a"])];
+    assert_eq!(world.preparing.len(), 1);
+    world.settle();
+    for waiter in waiters {
+        assert_eq!(world.answers[&waiter], Answer::Granted(world.entry("a"), None));
+    }
+    assert_eq!(world.leases.len(), 3);
+}
+
+#[test]
+fn nothing_lazy_is_loaded_before_it_is_asked_for_and_the_pod_is_ready_at_once() {
+    let world = World::with_plan(vec![target("a", 10, 1)]);
+    assert!(world.preparing.is_empty());
+    assert!(world.residency.is_ready());
+}
+
+#[test]
+fn preloading_goes_in_order_and_readiness_latches() {
+    let plan = vec![preload(target("a", 10, 1)), preload(target("b", 10, 1))];
+    let mut world = World::with_plan(plan.clone());
+    let (a, b) = (world.entry("a"), world.entry("b"));
+    world.finish_prepare(b, Ok(()));
+    assert!(world.loading.is_empty(), "b must wait for its turn");
+    world.finish_prepare(a, Ok(()));
+    world.finish_load(a, Ok(()));
+    assert!(!world.residency.is_ready());
+    world.finish_load(b, Ok(()));
+    assert!(world.residency.is_ready());
+    world.apply([plan, vec![preload(target("c", 10, 1))]].concat());
+    assert!(world.residency.is_ready(), "a later plan does not take readiness away");
+}
+
+#[test]
+fn the_last_waiter_that_goes_away_stops_the_transfer_but_not_before() {
+    let mut world = World::with_plan(vec![target("a", 10, 1)]);
+    let (first, second) = (world.want(&["a"]), world.want(&["a"]));
+    world.cancel(first);
+    assert_eq!(world.preparing.len(), 1);
+    world.cancel(second);
+    assert!(world.preparing.is_empty());
+    assert_eq!(state(&world, "a"), VersionState::Remote);
+}
+
+#[test]
+fn a_load_that_nobody_wants_any_more_is_let_go_when_it_ends() {
+    let mut world = World::with_plan(vec![target("a", 10, 1)]);
+    let waiter = world.want(&["a"]);
+    world.finish_prepare(world.entry("a"), Ok(()));
+    world.cancel(waiter);
+    world.settle();
+    assert_eq!((world.bytes_in_use(), state(&world, "a")), (0, VersionState::Cached));
+}
+
+#[test]
+fn a_failed_version_falls_back_in_order_and_says_why() {
+    let mut world = World::with_plan(vec![target("a", 10, 1), target("b", 10, 1), target("c", 10, 1)]);
+    let waiter = world.want(&["a", "b", "c"]);
+    world.finish_prepare(world.entry("a"), Err(failure(false)));
+    world.finish_prepare(world.entry("b"), Err(failure(false)));
+    world.settle();
+    assert_eq!(world.answers[&waiter], Answer::Granted(world.entry("c"), Some(key("a"))));
+}
+
+#[test]
+fn without_a_fallback_the_failure_is_told_with_the_time_of_the_next_try() {
+    let mut world = World::with_plan(vec![target("a", 10, 1)]);
+    let waiter = world.want(&["a"]);
+    world.finish_prepare(world.entry("a"), Err(failure(true)));
+    let Answer::Refused(Refusal::Failed { retry_after: Some(rest), .. }) = world.answers[&waiter].clone()
+    else {
+        panic!("{:?}", world.answers)
+    };
+    let early = world.want(&["a"]);
+    assert!(matches!(world.answers[&early], Answer::Refused(Refusal::Failed { .. })), "it rests");
+    world.pass(rest);
+    let late = world.want(&["a"]);
+    world.settle();
+    assert!(matches!(world.answers[&late], Answer::Granted(_, None)));
+}
+
+#[test]
+fn a_retried_version_is_not_waited_for_while_a_fallback_is_up() {
+    let mut world = World::with_plan(vec![target("a", 10, 1), target("b", 10, 1)]);
+    let first = world.want(&["a", "b"]);
+    world.finish_prepare(world.entry("a"), Err(failure(true)));
+    world.settle();
+    assert!(matches!(world.answers[&first], Answer::Granted(_, Some(_))));
+    world.pass(Duration::from_secs(600));
+    let second = world.want(&["a", "b"]);
+    assert!(matches!(world.answers[&second], Answer::Granted(_, Some(_))), "the fallback answers at once");
+    assert!(!world.preparing.is_empty(), "and the chosen one is tried again behind it");
+    world.settle();
+    let third = world.want(&["a", "b"]);
+    assert_eq!(world.answers[&third], Answer::Granted(world.entry("a"), None));
+}
+
+#[test]
+fn a_terminal_failure_waits_for_another_plan() {
+    let mut world = World::with_plan(vec![preload(target("a", 10, 1))]);
+    world.finish_prepare(world.entry("a"), Err(failure(false)));
+    world.pass(Duration::from_secs(3600));
+    assert_eq!(state(&world, "a"), VersionState::FailedToLoad);
+    assert!(!world.residency.is_ready());
+    world.apply(vec![preload(target("a", 10, 2))]);
+    world.settle();
+    assert!(world.residency.is_ready());
+}
+
+#[test]
+fn a_new_pin_is_proved_beside_the_old_one_which_answers_until_then() {
+    let mut world = World::with_plan(vec![preload(target("a", 20, 1))]);
+    world.settle();
+    let old = world.entry("a");
+    world.apply(vec![preload(target("a", 21, 2))]);
+    let new = world.entry("a");
+    let during = world.want(&["a"]);
+    assert_eq!(world.answers[&during], Answer::Granted(old, None));
+    world.finish_prepare(new, Ok(()));
+    world.finish_load(new, Ok(()));
+    assert!(world.loaded.contains_key(&old), "it is leased");
+    let after = world.want(&["a"]);
+    assert_eq!(world.answers[&after], Answer::Granted(new, None));
+    world.release(old);
+    world.settle();
+    assert!(!world.loaded.contains_key(&old));
+}
+
+#[test]
+fn a_new_pin_that_is_broken_leaves_the_old_one_serving() {
+    let mut world = World::with_plan(vec![preload(target("a", 20, 1))]);
+    world.settle();
+    let old = world.entry("a");
+    world.apply(vec![preload(target("a", 20, 2))]);
+    world.finish_prepare(world.entry("a"), Ok(()));
+    world.finish_load(world.entry("a"), Err(failure(false)));
+    let waiter = world.want(&["a"]);
+    assert_eq!(world.answers[&waiter], Answer::Granted(old, None));
+}
+
+#[test]
+fn a_new_pin_that_does_not_fit_beside_the_old_one_replaces_it_once_it_is_idle() {
+    let mut world = World::with_plan(vec![keep(preload(target("a", 50, 1)))]);
+    world.settle();
+    let (old, lease) = (world.entry("a"), world.want(&["a"]));
+    world.apply(vec![keep(preload(target("a", 50, 2)))]);
+    world.settle();
+    assert!(world.loaded.contains_key(&old), "it is in use");
+    assert!(matches!(world.answers[&lease], Answer::Granted(..)));
+    world.release(old);
+    world.settle();
+    assert!(world.is_loaded("a") && !world.loaded.contains_key(&old));
+}
+
+#[test]
+fn a_removed_version_goes_and_its_waiters_are_told() {
+    let mut world = World::with_plan(vec![target("a", 10, 1), target("b", 10, 1)]);
+    let served = world.want(&["a"]);
+    world.settle();
+    let entry = world.entry("a");
+    assert!(matches!(world.answers[&served], Answer::Granted(..)));
+    let waiter = world.want(&["b"]);
+    world.apply(vec![]);
+    assert_eq!(world.answers[&waiter], Answer::Refused(Refusal::Removed { key: key("b") }));
+    assert!(world.loaded.contains_key(&entry), "it is leased");
+    world.release(entry);
+    world.settle();
+    assert!(world.loaded.is_empty());
+}
+
+#[test]
+fn larger_than_the_budget_is_refused_before_a_byte_is_read() {
+    let mut world = World::with_plan(vec![target("a", 100, 1)]);
+    let waiter = world.want(&["a"]);
+    world.settle();
+    let Answer::Refused(Refusal::Failed { failure, retry_after: None, .. }) = &world.answers[&waiter] else {
+        panic!("{:?}", world.answers)
+    };
+    assert_eq!(failure.reason, "TooLarge");
+    assert!(world.loading.is_empty());
+}
+
+#[test]
+fn all_kept_and_full_is_a_clear_failure() {
+    let mut world = World::with_plan(vec![keep(preload(target("a", 50, 1))), target("b", 40, 1)]);
+    world.settle();
+    let waiter = world.want(&["b"]);
+    world.settle();
+    let Answer::Refused(Refusal::Failed { failure, .. }) = &world.answers[&waiter] else {
+        panic!("{:?}", world.answers)
+    };
+    assert_eq!(failure.reason, "BudgetFull");
+    assert!(world.is_loaded("a"));
+}
+
+#[test]
+fn the_least_recently_used_is_evicted_but_not_before_its_minimum_residency() {
+    let mut world = World::with_plan(vec![target("a", 5, 1), target("b", 40, 1), target("c", 40, 1)]);
+    for model in ["a", "b"] {
+        world.want(&[model]);
+        world.settle();
+        world.pass(Duration::from_secs(1));
+    }
+    for model in ["b", "a"] {
+        world.release(world.entry(model));
+        world.pass(Duration::from_secs(1));
+    }
+    let early = world.want(&["c"]);
+    world.settle();
+    assert!(world.waiting.contains_key(&early), "both were loaded just now");
+    world.cancel(early);
+    world.pass(Duration::from_secs(10));
+    let waiter = world.want(&["c"]);
+    world.settle();
+    assert!(matches!(world.answers[&waiter], Answer::Granted(..)));
+    assert!(world.is_loaded("a") && !world.is_loaded("b"));
+}
+
+#[test]
+fn too_many_waiters_and_too_long_a_wait_are_sent_away_while_the_load_goes_on() {
+    let mut world = World::with_plan(vec![target("a", 10, 1)]);
+    let waiters: Vec<_> = (0..9).map(|_| world.want(&["a"])).collect();
+    assert!(matches!(world.answers[&waiters[8]], Answer::Refused(Refusal::Busy { .. })));
+    world.pass(Duration::from_secs(120));
+    assert!(matches!(world.answers[&waiters[0]], Answer::Refused(Refusal::Busy { .. })));
+    world.settle();
+    assert!(world.is_loaded("a"));
+}
+
+#[test]
+fn instances_follow_the_plan_as_far_as_memory_allows() {
+    let with = |instances: u32| vec![preload(Target { instances, ..target("a", 40, 1) })];
+    let mut world = World::with_plan(with(1));
+    world.settle();
+    world.apply(with(3));
+    assert_eq!(world.bytes_in_use(), 43);
+    world.apply(with(90));
+    assert_eq!(world.bytes_in_use(), 43, "90 do not fit");
+    world.apply(with(2));
+    assert_eq!(world.bytes_in_use(), 42);
+}
