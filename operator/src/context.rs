@@ -1,6 +1,6 @@
 //! What every reconcile shares.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Client;
@@ -97,8 +97,9 @@ impl Memory {
     }
 
     /// Forgets every owner that is not in the list.
-    pub fn keep(&self, owners: impl Fn(&str) -> bool) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).retain(|owner, _| owners(owner));
+    pub fn keep(&self, owners: &HashSet<String>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|owner, _| owners.contains(owner));
     }
 
     /// What was written of one kind.

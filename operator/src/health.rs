@@ -11,8 +11,10 @@ pub const RESYNC: Duration = Duration::from_secs(300);
 /// A leader that has work and has finished none of it for this long is stuck: a resync must have come by.
 const LONGEST_SILENCE: Duration = Duration::from_secs(360);
 
+/// Tells how many objects there are to reconcile.
+type Count = Box<dyn Fn() -> usize + Send>;
+
 /// What is known of the operator's progress.
-#[derive(Debug)]
 struct Progress {
     /// Since when this replica leads.
     leading_since: Option<Instant>,
@@ -23,13 +25,12 @@ struct Progress {
     /// The reconciles under way, by the object's UID.
     under_way: HashMap<String, Instant>,
     /// How many objects there are to reconcile.
-    objects: usize,
+    objects: Count,
     /// When the Lease was looked at last; `None` where there is none to look at.
     lease_seen: Option<Instant>,
 }
 
 /// The operator's progress, shared between those who make it and those who ask.
-#[derive(Debug)]
 pub struct Health {
     progress: Mutex<Progress>,
 }
@@ -41,7 +42,7 @@ impl Default for Health {
             synced: false,
             finished: None,
             under_way: HashMap::new(),
-            objects: 0,
+            objects: Box::new(|| 0),
             lease_seen: None,
         };
         Self { progress: Mutex::new(progress) }
@@ -60,12 +61,16 @@ impl Health {
             progress.synced = false;
             progress.finished = None;
             progress.under_way.clear();
+            progress.objects = Box::new(|| 0);
         });
     }
 
-    /// The watches have delivered everything once.
-    pub fn synced(&self) {
-        self.with(|progress| progress.synced = true);
+    /// The watches have delivered everything once; `objects` counts what there is to reconcile from now on.
+    pub fn synced(&self, objects: impl Fn() -> usize + Send + 'static) {
+        self.with(|progress| {
+            progress.synced = true;
+            progress.objects = Box::new(objects);
+        });
     }
 
     /// The leader election has looked at the Lease, with or without success.
@@ -74,11 +79,8 @@ impl Health {
     }
 
     /// A reconcile has begun.
-    pub fn began(&self, uid: &str, objects: usize, now: Instant) {
-        self.with(|progress| {
-            progress.objects = objects;
-            progress.under_way.insert(uid.to_owned(), now);
-        });
+    pub fn began(&self, uid: &str, now: Instant) {
+        self.with(|progress| _ = progress.under_way.insert(uid.to_owned(), now));
     }
 
     /// A reconcile has ended, well or not.
@@ -101,7 +103,7 @@ impl Health {
             if progress.under_way.values().any(|began| silent(*began)) {
                 return Some("a reconcile does not end");
             }
-            if progress.objects > 0 && silent(progress.finished.unwrap_or(leading_since)) {
+            if (progress.objects)() > 0 && silent(progress.finished.unwrap_or(leading_since)) {
                 return Some("nothing has been reconciled in 6 minutes");
             }
             None
@@ -138,7 +140,7 @@ mod tests {
         health.leads(true, start);
         assert_eq!(health.stuck(after(start, 100_000)), None);
         assert!(!health.ready());
-        health.synced();
+        health.synced(|| 0);
         assert!(health.ready());
     }
 
@@ -146,7 +148,8 @@ mod tests {
     fn a_leader_with_objects_that_finishes_nothing_is_stuck() {
         let (health, start) = (Health::default(), Instant::now());
         health.leads(true, start);
-        health.began("a", 1, start);
+        health.synced(|| 1);
+        health.began("a", start);
         health.ended("a", start);
         assert_eq!(health.stuck(after(start, 350)), None);
         assert!(health.stuck(after(start, 361)).is_some());
@@ -156,8 +159,8 @@ mod tests {
     fn a_reconcile_that_never_ends_is_noticed_though_others_do() {
         let (health, start) = (Health::default(), Instant::now());
         health.leads(true, start);
-        health.began("a", 2, start);
-        health.began("b", 2, after(start, 359));
+        health.began("a", start);
+        health.began("b", after(start, 359));
         health.ended("b", after(start, 361));
         assert_eq!(health.stuck(after(start, 362)), Some("a reconcile does not end"));
     }

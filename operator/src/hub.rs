@@ -48,7 +48,7 @@ impl ResolveRevision for HubClient {
             let answer = self.revision(repository, revision).await;
             answer.map(|found| found.commit).map_err(|error| ResolveFailure {
                 reason: error.reason().to_owned(),
-                message: format!("{repository} at {revision}: {}", with_sources(&error)),
+                message: with_sources(&error),
                 retryable: error.is_retryable(),
                 retry_after_seconds: error.retry_after().map(|pause| pause.as_secs()),
             })

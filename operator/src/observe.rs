@@ -10,7 +10,7 @@ use ostler_crds::model_deployment::ModelDeployment;
 use ostler_crds::serving_plan::{PLAN_KEY, ServingPlan};
 
 use crate::context::Context;
-use crate::names::{self, AWAITING_REPIN_KEY, DEPLOYMENT_LABEL, OBSERVED_REPIN_ANNOTATION};
+use crate::names::{AWAITING_REPIN_KEY, DEPLOYMENT_LABEL, OBSERVED_REPIN_ANNOTATION};
 use crate::objects;
 use crate::observed::{ExistingPlan, Live, Observed, ObservedPod, Rollout};
 use crate::resources::Kind;
@@ -40,7 +40,7 @@ pub async fn observe(deployment: &ModelDeployment, context: &Context) -> Result<
     let name = deployment.name_any();
     let mut live = BTreeMap::new();
     for kind in Kind::ALL {
-        let object = object_name(kind, &name);
+        let object = kind.object_name(&name);
         let seen = match stored(context, kind, &namespace, &object) {
             Some(metadata) => Some(Live::from(&metadata)),
             None if kind == Kind::ServiceAccount && names_its_own_account(deployment) => None,
@@ -57,16 +57,6 @@ pub async fn observe(deployment: &ModelDeployment, context: &Context) -> Result<
         rollout,
         pods: pods(context, &namespace, &name),
     })
-}
-
-/// The name of the object of a kind.
-#[must_use]
-pub fn object_name(kind: Kind, name: &str) -> String {
-    match kind {
-        Kind::ConfigMap => names::plan_name(name),
-        Kind::ServiceAccount | Kind::RoleBinding => names::account_name(name),
-        Kind::Service | Kind::PodDisruptionBudget | Kind::Deployment => name.to_owned(),
-    }
 }
 
 fn names_its_own_account(deployment: &ModelDeployment) -> bool {
@@ -121,7 +111,7 @@ async fn plan(
     live: &BTreeMap<(Kind, String), Live>,
 ) -> Result<Option<ExistingPlan>, ObserveError> {
     let kind = Kind::ConfigMap;
-    let name = object_name(kind, &deployment.name_any());
+    let name = kind.object_name(&deployment.name_any());
     let Some(seen) = live.get(&(kind, name.clone())) else { return Ok(None) };
     if seen.controller.as_ref().map(|(_, _, uid)| uid) != deployment.metadata.uid.as_ref() {
         return Ok(None);

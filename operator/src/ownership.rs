@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::observed::Live;
-use crate::resources::{Kind, Prepared};
-use crate::validated::Identity;
+use crate::resources::Kind;
+use crate::validated::ValidatedDeployment;
 
 /// Why an object may not be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,13 +33,16 @@ pub enum OwnershipError {
 ///
 /// # Errors
 /// The first that is not.
-pub fn check<'a>(
-    identity: &Identity,
-    wanted: impl IntoIterator<Item = &'a Prepared>,
+pub fn check(
+    deployment: &ValidatedDeployment,
     live: &BTreeMap<(Kind, String), Live>,
 ) -> Result<(), OwnershipError> {
-    for prepared in wanted {
-        let (kind, name) = (prepared.kind, prepared.name.clone());
+    let identity = &deployment.identity;
+    for kind in Kind::ALL {
+        if kind == Kind::ServiceAccount && deployment.template.service_account.is_some() {
+            continue;
+        }
+        let name = kind.object_name(&identity.name);
         let Some(found) = live.get(&(kind, name.clone())) else { continue };
         let predecessor = found.controller.as_ref().is_some_and(|(kind, owner, uid)| {
             kind == &identity.owner.kind && owner == &identity.name && uid != &identity.owner.uid
@@ -57,17 +60,13 @@ pub fn check<'a>(
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-    use serde_json::Value;
-
     use super::*;
+    use crate::fixtures::{deployment, model};
 
     #[test]
     fn only_what_is_ours_or_absent_is_written() {
-        let owner = OwnerReference { kind: "ModelDeployment".into(), uid: "me".into(), ..Default::default() };
-        let identity = Identity { namespace: "ns".into(), name: "vt".into(), generation: 1, owner };
+        let spec = deployment().model(model("m").version("v1", "hf://a/b")).validated();
         let kind = Kind::Service;
-        let prepared = Prepared { kind, name: "vt".into(), manifest: Value::Null, hash: String::new() };
         let controlled = |kind: &str, name: &str, uid: &str, deleting| Live {
             controller: Some((kind.into(), name.into(), uid.into())),
             deleting,
@@ -78,8 +77,8 @@ mod tests {
         let cases = [
             (None, Ok(())),
             (Some(Live::default()), conflict.clone()),
-            (Some(controlled("ModelDeployment", "vt", "me", false)), Ok(())),
-            (Some(controlled("ModelDeployment", "vt", "me", true)), leaving.clone()),
+            (Some(controlled("ModelDeployment", "vt", "uid-of-vt", false)), Ok(())),
+            (Some(controlled("ModelDeployment", "vt", "uid-of-vt", true)), leaving.clone()),
             (Some(controlled("ModelDeployment", "vt", "before", false)), leaving),
             (Some(controlled("ModelDeployment", "other", "it", false)), conflict.clone()),
             (Some(controlled("Deployment", "vt", "it", false)), conflict),
@@ -87,7 +86,16 @@ mod tests {
         for (found, expected) in cases {
             let live: BTreeMap<_, _> =
                 found.clone().map(|found| ((kind, "vt".to_owned()), found)).into_iter().collect();
-            assert_eq!(check(&identity, [&prepared], &live), expected, "{found:?}");
+            assert_eq!(check(&spec, &live), expected, "{found:?}");
         }
+    }
+
+    #[test]
+    fn an_account_that_is_not_made_cannot_conflict() {
+        let live = BTreeMap::from([((Kind::ServiceAccount, "vt-sidecar".to_owned()), Live::default())]);
+        let spec = deployment().model(model("m").version("v1", "hf://a/b"));
+        assert!(check(&spec.clone().validated(), &live).is_err());
+        let template = serde_json::json!({"spec": {"serviceAccountName": "own"}});
+        assert_eq!(check(&spec.spec("template", template).validated(), &live), Ok(()));
     }
 }

@@ -76,7 +76,7 @@ pub async fn reconcile(
         return Ok(Action::await_change());
     }
     let began = Instant::now();
-    context.health.began(&owner, context.stores.model_deployments.len(), began);
+    context.health.began(&owner, began);
     let result = run(&deployment, &context).await;
     context.health.ended(&owner, Instant::now());
     context.metrics.reconcile_seconds.observe(began.elapsed().as_secs_f64());
@@ -118,6 +118,7 @@ async fn step(
     context: &Context,
 ) -> Result<(Progressed, Option<Duration>), StepError> {
     let validated = validate::validate(deployment, &context.settings)?;
+    ownership::check(&validated, &observed.live)?;
     let decisions = pins::decide(&validated, observed.plan.as_ref());
     let (answers, pause) = context.hub.resolve(decisions.questions()).await;
     let pins = pins::settle(decisions, &validated, &answers);
@@ -126,7 +127,6 @@ async fn step(
     let waiting = weights::take_effect(&mut plan.models, current, &observed.pods);
     let plan = desired::with_generation(plan, current);
     let resources = desired::build(&validated, &plan.to_json()?, &pins, &context.settings);
-    ownership::check(&validated.identity, resources.ordered(), &observed.live)?;
     let applied = apply::apply(&validated.identity, resources, &observed.live, context).await?;
     let deployment_generation = applied.deployment.generation.unwrap_or_default();
     // What was seen of a Deployment that has just been made is nothing.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::names;
+
 /// The kinds that the operator makes, in the order in which they are applied: a pod sees nothing before it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -31,6 +33,16 @@ impl Kind {
         Self::PodDisruptionBudget,
         Self::Deployment,
     ];
+
+    /// The name of the object of this kind that is made for a `ModelDeployment`.
+    #[must_use]
+    pub fn object_name(self, deployment: &str) -> String {
+        match self {
+            Self::ConfigMap => names::plan_name(deployment),
+            Self::ServiceAccount | Self::RoleBinding => names::account_name(deployment),
+            Self::Service | Self::PodDisruptionBudget | Self::Deployment => deployment.to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -72,15 +84,6 @@ pub struct Resources<S> {
 impl<S> Resources<S> {
     /// The objects in the order of applying.
     pub fn into_ordered(self) -> Vec<S> {
-        let Self { plan, account, role_binding, service, disruption_budget, deployment } = self;
-        let mut ordered = vec![plan];
-        ordered.extend(account);
-        ordered.extend([role_binding, service, disruption_budget, deployment]);
-        ordered
-    }
-
-    /// The objects in the order of applying.
-    pub fn ordered(&self) -> Vec<&S> {
         let Self { plan, account, role_binding, service, disruption_budget, deployment } = self;
         let mut ordered = vec![plan];
         ordered.extend(account);

@@ -27,11 +27,11 @@ use kube::runtime::events::{Recorder, Reporter};
 use ostler_hub::{HubClient, HubError, HubSettings};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, Memory};
-use crate::health::Health;
+use crate::health::{Health, RESYNC};
 use crate::hub::Hub;
 use crate::leadership::{Election, Fence, LeaseSettings};
 use crate::metrics::Metrics;
@@ -173,14 +173,14 @@ async fn control(parts: &Parts, shutdown: &CancellationToken) {
         recorder: Recorder::new(parts.client.clone(), reporter),
         memory: Memory::default(),
     });
-    let health = Arc::clone(&parts.health);
+    let memory_of = Arc::clone(&context);
     let reader = stores.model_deployments.clone();
+    let all_delivered = stores.clone();
     let reconcile_when_ready = move |object, context: Arc<Context>| {
-        let (stores, health) = (stores.clone(), Arc::clone(&health));
+        let stores = stores.clone();
         async move {
             // Before every watch has delivered, an object that is there would look absent.
             stores.ready().await;
-            health.synced();
             reconcile(object, context).await
         }
     };
@@ -190,6 +190,22 @@ async fn control(parts: &Parts, shutdown: &CancellationToken) {
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile_when_ready, error_policy, context)
         .for_each(|_| std::future::ready(()));
+    let keep_house = async {
+        let objects = all_delivered.model_deployments.clone();
+        if all_delivered.ready().await {
+            parts.health.synced(move || objects.len());
+        }
+        loop {
+            sleep(RESYNC).await;
+            memory_of.memory.keep(&all_delivered.uids());
+        }
+    };
+    let reconciles = async {
+        tokio::select! {
+            () = reconciles => {}
+            () = keep_house => {}
+        }
+    };
     tokio::pin!(reconciles);
     tokio::select! {
         () = &mut reconciles => return,

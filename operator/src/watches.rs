@@ -3,6 +3,7 @@
 //! Children are selected by label and stripped of what nobody reads, so that hundreds of `ModelDeployment`s cost little
 //! memory. A watch that fails begins again by itself, soon and without holding up the others.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::time::Duration;
@@ -54,7 +55,8 @@ impl Stores {
     /// Waits until every watch has delivered everything once. Returns whether they have; a watch that has ended never
     /// will.
     pub async fn ready(&self) -> bool {
-        self.deployments.wait_until_ready().await.is_ok()
+        self.model_deployments.wait_until_ready().await.is_ok()
+            && self.deployments.wait_until_ready().await.is_ok()
             && self.config_maps.wait_until_ready().await.is_ok()
             && self.pods.wait_until_ready().await.is_ok()
             && self.replicas.wait_until_ready().await.is_ok()
@@ -62,6 +64,14 @@ impl Stores {
             && self.accounts.wait_until_ready().await.is_ok()
             && self.role_bindings.wait_until_ready().await.is_ok()
             && self.disruption_budgets.wait_until_ready().await.is_ok()
+    }
+}
+
+impl Stores {
+    /// The UIDs of all `ModelDeployment`s.
+    #[must_use]
+    pub fn uids(&self) -> HashSet<String> {
+        self.model_deployments.state().iter().filter_map(|object| object.uid()).collect()
     }
 }
 
