@@ -5,7 +5,7 @@ mod resolve;
 mod watch;
 
 pub use manifest::{Manifest, ManifestError};
-pub use resolve::resolve;
+pub use resolve::{keep_resolving, resolve};
 pub use watch::follow;
 
 use std::io::Read;

@@ -192,3 +192,6 @@ fn labels(deployment: &str) -> [(String, String); 4] {
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;
