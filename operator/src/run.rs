@@ -175,12 +175,12 @@ async fn control(parts: &Parts, shutdown: &CancellationToken) {
     });
     let memory_of = Arc::clone(&context);
     let reader = stores.model_deployments.clone();
-    let all_delivered = stores.clone();
-    let reconcile_when_ready = move |object, context: Arc<Context>| {
-        let stores = stores.clone();
+    let (delivered, all) = watch::channel(false);
+    let reconcile_when_delivered = move |object, context: Arc<Context>| {
+        let mut all = all.clone();
         async move {
             // Before every watch has delivered, an object that is there would look absent.
-            stores.ready().await;
+            drop(all.wait_for(|all| *all).await);
             reconcile(object, context).await
         }
     };
@@ -188,16 +188,17 @@ async fn control(parts: &Parts, shutdown: &CancellationToken) {
         .reconcile_on(touched)
         .with_config(controller::Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
-        .run(reconcile_when_ready, error_policy, context)
+        .run(reconcile_when_delivered, error_policy, context)
         .for_each(|_| std::future::ready(()));
     let keep_house = async {
-        let objects = all_delivered.model_deployments.clone();
-        if all_delivered.ready().await {
+        if stores.delivered().await {
+            delivered.send_replace(true);
+            let objects = stores.model_deployments.clone();
             parts.health.synced(move || objects.len());
         }
         loop {
             sleep(RESYNC).await;
-            memory_of.memory.keep(&all_delivered.uids());
+            memory_of.memory.keep(&stores.uids());
         }
     };
     let reconciles = async {

@@ -52,11 +52,13 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Waits until every watch has delivered everything once. Returns whether they have; a watch that has ended never
-    /// will.
-    pub async fn ready(&self) -> bool {
-        self.model_deployments.wait_until_ready().await.is_ok()
-            && self.deployments.wait_until_ready().await.is_ok()
+    /// Waits until every watch of children has delivered everything once. Returns whether they have; a watch that has
+    /// ended never will.
+    ///
+    /// A store wakes only who asked it last: nobody else may wait for these, and this must be called once. The
+    /// controller itself waits for the store of `ModelDeployment`s.
+    pub async fn delivered(&self) -> bool {
+        self.deployments.wait_until_ready().await.is_ok()
             && self.config_maps.wait_until_ready().await.is_ok()
             && self.pods.wait_until_ready().await.is_ok()
             && self.replicas.wait_until_ready().await.is_ok()
