@@ -1,6 +1,7 @@
 //! The whole way from a pinned commit to a folder of verified files, on one screen: list, choose, inspect, make
 //! sure of room, transfer, link.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -182,9 +183,14 @@ async fn transfer_all(
 async fn link_all(layout: &Layout, commit: &Commit, files: Vec<Listed>) -> Result<(), ArtifactError> {
     let (layout, commit) = (layout.clone(), commit.clone());
     blocking::run(move |_| {
-        files.iter().try_for_each(|file| {
-            publish::link(&layout.pointer(&commit, &file.path), &pointer_target(&file.path, &file.blob))
-        })
+        let mut changed = BTreeSet::new();
+        for file in &files {
+            let pointer = layout.pointer(&commit, &file.path);
+            if publish::link(&pointer, &pointer_target(&file.path, &file.blob))? {
+                changed.extend(pointer.parent().map(Path::to_owned));
+            }
+        }
+        changed.iter().try_for_each(|folder| publish::sync_folder(folder))
     })
     .await
 }

@@ -37,18 +37,19 @@ pub(crate) fn inspect(
 ) -> Result<Presence, ArtifactError> {
     let path = layout.blob(blob);
     let failed = |source| ArtifactError::of_storage("read", &path, source);
-    let file = match File::open(&path) {
-        Ok(file) => file,
+    let metadata = match std::fs::metadata(&path) {
+        Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let partial_bytes = std::fs::metadata(layout.partial(blob)).map_or(0, |metadata| metadata.len());
             return Ok(Presence::Missing { partial_bytes });
         }
         Err(error) => return Err(failed(error)),
     };
-    let metadata = file.metadata().map_err(failed)?;
+    // Looked at before it is opened, because opening something else than a file may never return.
     if !metadata.is_file() || metadata.len() != blob.size() {
         return Ok(Presence::Corrupt);
     }
+    let file = File::open(&path).map_err(failed)?;
     let record = Record::read(&layout.record(blob));
     let mut fast = XxHash3_64::new();
     let mut strong = record.is_none().then(|| BlobHasher::new(blob));

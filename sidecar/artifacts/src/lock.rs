@@ -52,7 +52,8 @@ pub(crate) async fn acquire(
     }
 }
 
-fn try_lock(path: &Path) -> Result<Option<LockGuard>, ArtifactError> {
+/// Takes a lock if it is free.
+pub(crate) fn try_lock(path: &Path) -> Result<Option<LockGuard>, ArtifactError> {
     if let Some(folder) = path.parent() {
         publish::make_folder(folder)?;
     }

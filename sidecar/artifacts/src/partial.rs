@@ -51,6 +51,11 @@ impl Partial {
         publish::make_folder(&layout.blobs())?;
         let failed = |source| ArtifactError::of_storage("open", &path, source);
         let open = || OpenOptions::new().create(true).read(true).append(true).open(&path);
+        let is_other = std::fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file());
+        if is_other {
+            // A link or a device in a transfer's place could lead anywhere, or never end.
+            publish::remove(&path)?;
+        }
         let mut opened = open();
         if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
             // What a process of another user left cannot be resumed, but where the folder allows it, replaced.
@@ -130,5 +135,44 @@ impl Partial {
         file.set_permissions(Permissions::from_mode(BLOB_MODE))
             .map_err(|source| ArtifactError::of_storage("protect", &name, source))?;
         publish::sync_folder(&layout.blobs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock;
+
+    fn partial(folder: &std::path::Path) -> Partial {
+        let layout = Layout::new(folder, &"a/b".parse().unwrap());
+        let blob = Blob::named(&"a".repeat(64), 3).unwrap();
+        let lock = lock::try_lock(&layout.lock(&blob)).unwrap().unwrap();
+        Partial::open(layout, blob, lock, &Cancellation::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_named_and_given_its_room_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut partial = partial(folder.path());
+        let path = partial.layout.partial(&partial.blob);
+        assert!(path.exists());
+        partial.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (sender, pieces) = tokio::sync::mpsc::channel(1);
+        sender.send(Bytes::from_static(b"abc")).await.unwrap();
+        let filled = tokio::task::spawn_blocking(move || partial.fill(pieces)).await.unwrap();
+        assert_eq!(filled.err().unwrap().reason(), "DiskFull");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_link_in_a_transfers_place_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = partial(folder.path());
+        let path = first.layout.partial(&first.blob);
+        drop(first);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert_eq!(partial(folder.path()).length(), 0);
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
     }
 }

@@ -27,7 +27,8 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), ArtifactError> {
         .map_err(|source| ArtifactError::of_storage("sync folder", path, source))
 }
 
-/// Writes a small file whole under its name.
+/// Writes a small file whole under its name. It is not synced: a note that a power loss damages is not believed,
+/// and what it said is found out again.
 pub(crate) fn write_note(path: &Path, contents: &[u8]) -> Result<(), ArtifactError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     make_folder(folder)?;
@@ -35,23 +36,22 @@ pub(crate) fn write_note(path: &Path, contents: &[u8]) -> Result<(), ArtifactErr
     let mut builder = tempfile::Builder::new();
     builder.prefix(".note-").permissions(Permissions::from_mode(NOTE_MODE));
     let mut file = builder.tempfile_in(folder).map_err(failed)?;
-    file.write_all(contents).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    sync_folder(folder)
+    file.write_all(contents).map_err(failed)?;
+    file.persist(path).map(drop).map_err(|error| failed(error.error))
 }
 
-/// Makes a link, replacing whatever else lies under its name.
-pub(crate) fn link(path: &Path, target: &Path) -> Result<(), ArtifactError> {
+/// Makes a link, replacing whatever else lies under its name; whether there was anything to do. The folder is for
+/// the caller to sync.
+pub(crate) fn link(path: &Path, target: &Path) -> Result<bool, ArtifactError> {
     if std::fs::read_link(path).is_ok_and(|present| present == target) {
-        return Ok(());
+        return Ok(false);
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     make_folder(folder)?;
     let failed = |source| ArtifactError::of_storage("link", path, source);
     let link =
         tempfile::Builder::new().prefix(".link-").make_in(folder, |temporary| symlink(target, temporary));
-    link.map_err(failed)?.persist(path).map_err(|error| failed(error.error))?;
-    sync_folder(folder)
+    link.map_err(failed)?.persist(path).map(|()| true).map_err(|error| failed(error.error))
 }
 
 /// Removes a file if it is there. Open mappings of it stay whole, because its contents are not touched.

@@ -1,13 +1,11 @@
 //! Fetching from a hub that fails in every scripted way.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
-
-mod support;
 
 use std::time::{Duration, Instant};
 
 use ostler_artifacts::{Cache, RetryPolicy, fetch};
 use ostler_test_hub::{Fault, On};
-use support::*;
+
+use crate::support::*;
 
 #[tokio::test]
 async fn a_repository_is_fetched_verified_and_published() {

@@ -70,6 +70,11 @@ pub(crate) fn only_large(_: &[FileEntry]) -> Result<Vec<String>, String> {
     Ok(vec![LARGE.to_owned()])
 }
 
+/// A folder in memory where there is one: the tests sync often, and what a disk does of it is not theirs to prove.
+pub(crate) fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 pub(crate) async fn bench() -> Bench {
     bench_with(TestHub::start().await.unwrap())
 }
@@ -77,7 +82,7 @@ pub(crate) async fn bench() -> Bench {
 pub(crate) fn bench_with(hub: TestHub) -> Bench {
     let commit = hub.push("tiny/model", "main", files()).unwrap().parse().unwrap();
     let client = HubClient::new(settings(&hub.endpoint())).unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let cache = Cache::open(folder.path().join("hub")).unwrap().with_policy(policy());
     Bench { hub, client, folder, cache, commit }
 }

@@ -1,0 +1,8 @@
+//! Fetching against the hub for tests, into caches on a real file system, by one and by many processes.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod cache;
+mod disk;
+mod downloads;
+mod processes;
+mod support;
