@@ -23,10 +23,8 @@ stage "build"
 cargo build --workspace --all-targets
 cargo test --workspace --no-run --test whole_cluster
 
-if [ -x scripts/real-models.sh ]; then
-  stage "real models"
-  scripts/real-models.sh
-fi
+stage "real models"
+tests/real-models/fetch.sh
 
 stage "programs of the test cluster"
 wait $binaries || { cat "$log"; exit 1; }
