@@ -75,7 +75,6 @@ pub(crate) fn start(
         snapshots: watch::Sender::new(Arc::new(Snapshot::default())),
     };
     task.hear(Command::Plan(plan));
-    task.publish();
     let snapshots = task.snapshots.subscribe();
     tokio::spawn(task.run(received));
     (commands, snapshots)
@@ -132,12 +131,12 @@ impl Task {
                 () = sleep_until(wake), if wake.is_some() => self.feed(Event::Tick),
                 _ = interval.tick(), if !self.transfers.is_empty() => {
                     self.measure();
-                    true
+                    self.publish();
+                    false
                 }
             };
             if is_changed {
                 wake = self.wake();
-                self.publish();
             }
         }
         for transfer in self.transfers.values() {
@@ -205,17 +204,28 @@ impl Task {
         self.feed(Event::Failed { entry, attempt, failure, jitter: rand::random() })
     }
 
+    /// Carries out what an event leads to. Says whether anything changed that others can see or wait for.
     fn feed(&mut self, event: Event) -> bool {
+        let is_request = matches!(event, Event::Wanted { .. });
         let is_release = matches!(event, Event::Released { .. });
         let effects = self.residency.handle(event, self.now());
         // The way of a warm request: granted at once, given back, and nothing else moves.
         let is_warm = match effects.as_slice() {
             [] => is_release,
-            [Effect::Grant { .. }] => true,
+            [Effect::Grant { .. }] => is_request,
             _ => false,
         };
-        for effect in effects {
-            self.carry_out(effect);
+        let is_answer = |effect: &Effect| matches!(effect, Effect::Grant { .. } | Effect::Refuse { .. });
+        let (answers, works): (Vec<Effect>, Vec<Effect>) = effects.into_iter().partition(is_answer);
+        for work in works {
+            self.carry_out(work);
+        }
+        if !is_warm {
+            // Whoever gets an answer must not see a snapshot from before it.
+            self.publish();
+        }
+        for answer in answers {
+            self.carry_out(answer);
         }
         !is_warm
     }

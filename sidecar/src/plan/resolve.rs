@@ -80,7 +80,10 @@ async fn pin(
         return Ok(commit);
     }
     let error = match hub.revision(repository, revision).await {
-        Ok(resolved) => return Ok(resolved.commit),
+        Ok(resolved) => {
+            remember(repository, revision, cache_root, &resolved.commit);
+            return Ok(resolved.commit);
+        }
         Err(error) => error,
     };
     match seen_before(repository, revision, cache_root, &error) {
@@ -103,11 +106,35 @@ fn seen_before(
     if !error.is_retryable() {
         return None;
     }
-    let folder = format!("models--{}--{}", repository.owner(), repository.name());
-    // A revision is a checked relative path without `..`.
-    let reference = cache_root.join(folder).join("refs").join(revision.as_str());
-    let text = std::fs::read_to_string(reference).ok()?;
+    let text = std::fs::read_to_string(reference(repository, revision, cache_root)).ok()?;
     text.trim().parse().ok()
+}
+
+/// Notes in the cache what a revision stands for, as `huggingface_hub` does, so that a start without the Hub finds
+/// it. Serving does not depend on it.
+fn remember(repository: &RepositoryId, revision: &Revision, cache_root: &Path, commit: &Commit) {
+    let reference = reference(repository, revision, cache_root);
+    if std::fs::read_to_string(&reference).is_ok_and(|text| text.trim() == commit.as_str()) {
+        return;
+    }
+    if let Err(error) = replace(&reference, commit.as_str()) {
+        tracing::warn!(%repository, %revision, %error, "the cache does not remember the commit");
+    }
+}
+
+/// Writes a file whole or not at all.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().ok_or(std::io::ErrorKind::InvalidInput)?;
+    std::fs::create_dir_all(folder)?;
+    let partial = path.with_extension(format!("incomplete-{}", std::process::id()));
+    std::fs::write(&partial, text)?;
+    std::fs::rename(&partial, path).inspect_err(|_| drop(std::fs::remove_file(&partial)))
+}
+
+/// Where the Hub's cache layout keeps what a revision stands for. A revision is a checked relative path without `..`.
+fn reference(repository: &RepositoryId, revision: &Revision, cache_root: &Path) -> PathBuf {
+    let folder = format!("models--{}--{}", repository.owner(), repository.name());
+    cache_root.join(folder).join("refs").join(revision.as_str())
 }
 
 #[cfg(test)]
