@@ -1,11 +1,12 @@
 //! The custom resource definitions as they are installed.
 //!
-//! The derived schemas are finished here in three ways that hold for every field, ours and those of embedded
+//! The derived schemas are finished here in four ways that hold for every field, ours and those of embedded
 //! Kubernetes types alike:
 //!
 //! - `nullable` goes. The API server then drops a null before it validates, so that a null field and a missing one
 //!   are the same to every rule, and a rule's `has()` never sees a null.
 //! - What has no bound gets one. The API server estimates the cost of rules from bounds, and objects stay small.
+//! - A description's lines are joined to paragraphs, since `kubectl explain` breaks lines itself.
 //! - The long text that every embedded quantity carries is cut to what helps whoever reads `kubectl explain`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -88,6 +89,7 @@ fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition 
 
 fn finish_schema(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    schema.description = schema.description.as_deref().map(join_lines);
     if schema.x_kubernetes_int_or_string == Some(true) {
         if schema.description.as_ref().is_some_and(|text| text.starts_with("Quantity is a fixed-point")) {
             schema.description = Some("A quantity, such as `500m`, `2` or `8Gi`.".to_owned());
@@ -111,6 +113,12 @@ fn finish_schema(schema: &mut JSONSchemaProps) {
         finish_schema(items);
     }
     schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(finish_schema);
+}
+
+/// Joins the lines of each paragraph.
+fn join_lines(text: &str) -> String {
+    let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
 }
 
 #[cfg(test)]

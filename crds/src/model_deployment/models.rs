@@ -45,8 +45,8 @@ pub struct ModelSpec {
     #[x_kube(validation = Rule::new("self >= 1 && self <= 64")
         .message("instances must be from 1 to 64"))]
     pub instances: i32,
-    /// Language pairs, such as `en-de`, at most 64. Each in turn replaces `{languagePair}` in `storageUri`; without
-    /// that placeholder they limit what one multilingual model is asked for.
+    /// Language pairs, such as `en-de`, at most 64. Each in turn replaces `{languagePair}` in `storageUri`, and is
+    /// loaded and evicted by itself. A version without that placeholder has one set of files for every pair.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 33)))]
     #[x_kube(

@@ -8,6 +8,7 @@ pub mod classify;
 pub mod engine;
 pub mod error;
 pub mod files;
+pub mod footprint;
 pub mod generate;
 pub mod load;
 pub mod marian;

@@ -6,11 +6,12 @@ use ostler_crds::names::{Dtype, Task};
 use serde::Deserialize;
 
 pub use crate::error::LoadError;
+pub use crate::footprint::Footprint;
 pub use crate::weights::pickle::PicklePolicy;
 
 use crate::engine::Engine;
 use crate::files;
-use crate::weights::{Purpose, Usage};
+use crate::weights::Purpose;
 use crate::{classify, marian};
 
 /// How a model is to be loaded.
@@ -20,24 +21,6 @@ pub struct LoadOptions {
     pub dtype: Dtype,
     /// What happens with weights that are a pickle.
     pub pickle: PicklePolicy,
-}
-
-/// The memory that a model takes, in bytes. It follows from the headers of the weights and from config.json.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Footprint {
-    /// What the loaded model holds.
-    pub resident_bytes: u64,
-    /// What loading needs beside it.
-    pub transient_bytes: u64,
-    /// The most that one running job needs beside it.
-    pub scratch_bytes: u64,
-}
-
-impl Footprint {
-    pub(crate) fn new(usage: Usage, scratch_bytes: u64) -> Self {
-        let Usage { resident_bytes, transient_bytes } = usage;
-        Self { resident_bytes, transient_bytes, scratch_bytes }
-    }
 }
 
 #[derive(Deserialize)]

@@ -6,4 +6,5 @@ mod definitions;
 mod leadership;
 mod ownership;
 mod pins;
+mod status;
 mod writes;

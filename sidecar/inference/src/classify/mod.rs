@@ -13,7 +13,7 @@ use tokenizers::Tokenizer;
 use crate::engine::{ClassifyJob, Control, Engine, EngineError, Job, LabelScore, Output};
 use crate::error::LoadError;
 use crate::files;
-use crate::load::Footprint;
+use crate::footprint::Footprint;
 use crate::tokenize;
 use crate::weights::pickle::PicklePolicy;
 use crate::weights::{Purpose, Usage, Weights};
