@@ -109,3 +109,6 @@ fn log_failure(error: &watcher::Error, was_watching: bool) {
         tracing::debug!(error, "the plan is still not watched");
     }
 }
+
+#[cfg(test)]
+mod tests;
