@@ -17,7 +17,7 @@ use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::sync::OnceCell;
 
-use crate::audit::{self, Write};
+use crate::audit::{self, Request};
 use crate::guard::Guarded;
 use crate::wait::eventually;
 
@@ -239,10 +239,10 @@ impl ControlPlane {
         created.metadata.name.expect("the API server names it")
     }
 
-    /// Every write that the API server has answered so far.
+    /// Every write, and every read of the operator's, that the API server has answered so far.
     #[must_use]
-    pub fn writes(&self) -> Vec<Write> {
-        audit::writes(&self.folder.join("audit.log"))
+    pub fn requests(&self) -> Vec<Request> {
+        audit::requests(&self.folder.join("audit.log"))
     }
 
     /// Runs one of the cluster's programs, such as `kubectl`, as the administrator.

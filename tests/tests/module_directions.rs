@@ -11,7 +11,17 @@ const PURE: [(&str, &[&str]); 4] = [
     ("crds/src", &["names", "serving_plan", "status", "model_deployment", "model_replica", "definitions"]),
     (
         "operator/src",
-        &["validate", "validated", "pins", "weights", "desired", "resources", "status", "observed", "reported"],
+        &[
+            "validate",
+            "validated",
+            "pins",
+            "weights",
+            "desired",
+            "resources",
+            "status",
+            "observed",
+            "reported",
+        ],
     ),
     ("sidecar/src", &["routing", "residency", "target"]),
     ("sidecar/inference/src", &["engine", "generate", "text", "languages"]),

@@ -288,3 +288,28 @@ async fn kubectl_lists_and_scales_by_the_short_name() {
     assert!(scaled.status.success(), "{}", String::from_utf8_lossy(&scaled.stderr));
     assert_eq!(api.get("video").await.unwrap().data["spec"]["replicas"], 3);
 }
+
+#[tokio::test]
+async fn two_appliers_each_keep_the_model_that_they_applied() {
+    let namespace = ControlPlane::shared().await.namespace("appliers").await;
+    let api = api(&namespace).await;
+    let all = valid();
+    let with = |index: usize| {
+        let mut object = all.clone();
+        object["spec"] = json!({ "models": [all["spec"]["models"][index]], "memory": all["spec"]["memory"] });
+        object
+    };
+    for (manager, index) in [("speech-team", 0), ("text-team", 1)] {
+        api.patch("video", &PatchParams::apply(manager), &Patch::Apply(with(index))).await.unwrap();
+    }
+    let names = |object: &DynamicObject| -> Vec<Value> {
+        object.data["spec"]["models"].as_array().unwrap().iter().map(|model| model["name"].clone()).collect()
+    };
+    assert_eq!(names(&api.get("video").await.unwrap()), ["whisper", "translation"]);
+
+    // One takes its model back; the other's stays.
+    let mut none = with(1);
+    none["spec"]["models"] = json!([]);
+    let left = api.patch("video", &PatchParams::apply("text-team"), &Patch::Apply(none)).await.unwrap();
+    assert_eq!(names(&left), ["whisper"]);
+}

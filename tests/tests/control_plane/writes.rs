@@ -31,9 +31,9 @@ fn two_versions() -> ModelDeployment {
 
 /// The operator's writes in the stage's namespace.
 fn writes(stage: &Stage) -> Vec<String> {
-    let ours =
-        stage.control_plane.writes().into_iter().filter(|write| write.is(OPERATOR_USER, &stage.namespace));
-    ours.map(|write| format!("{} {}", write.verb, write.uri)).collect()
+    let requests = stage.control_plane.requests().into_iter();
+    let ours = requests.filter(|request| request.is_write() && request.is(OPERATOR_USER, &stage.namespace));
+    ours.map(|request| format!("{} {}", request.verb, request.uri)).collect()
 }
 
 /// Waits until the operator has written nothing for a while.
