@@ -20,7 +20,7 @@ pub struct Provenance {
     pub language_pair: Option<LanguagePair>,
     /// The commit, or `sha256:` and the digest of a folder.
     pub revision: String,
-    /// The number format asked for.
+    /// The number format that it computes in.
     pub dtype: Dtype,
     /// Why this is not the version that was chosen.
     pub fallback: Option<Fallback>,

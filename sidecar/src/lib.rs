@@ -4,6 +4,7 @@
 //! task that carries the decisions out; `http` answers requests with it; `run` puts the parts together.
 
 pub mod args;
+mod causes;
 pub mod config;
 pub mod lease;
 pub mod loader;

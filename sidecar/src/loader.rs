@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use ostler_crds::names::Dtype;
 use ostler_inference::engine::Engine;
 
 use crate::residency::Footprint;
@@ -40,6 +41,11 @@ pub trait Loader: Send + Sync + 'static {
         target: &Target,
         on_transfer: OnTransfer,
     ) -> BoxFuture<'static, Result<Prepared, VersionFailure>>;
+
+    /// The number format that a target really computes in, for the provenance of its answers.
+    fn dtype(&self, target: &Target) -> Dtype {
+        target.dtype
+    }
 
     /// Reads the files into an engine and proves it with its canary job. It blocks: call it on a blocking thread.
     ///

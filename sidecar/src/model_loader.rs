@@ -6,13 +6,14 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use ostler_artifacts::{ArtifactError, Cache, FileEntry, Transfer, digest_folder, fetch};
-use ostler_crds::names::{StorageUri, Task};
+use ostler_crds::names::{Dtype, StorageUri, Task};
 use ostler_crds::status::FailureLocation;
 use ostler_hub::HubClient;
 use ostler_inference::engine::{Engine, EngineError};
 use ostler_inference::files;
 use ostler_inference::load::{self, LoadError, LoadOptions, PicklePolicy};
 
+use crate::causes::with_causes;
 use crate::loader::{Loader, OnTransfer, Prepared, Transferred};
 use crate::residency::Footprint;
 use crate::target::{Target, VersionFailure};
@@ -108,6 +109,14 @@ impl Loader for ModelLoader {
         .boxed()
     }
 
+    fn dtype(&self, target: &Target) -> Dtype {
+        match target.dtype {
+            // The one format that every engine computes in.
+            Dtype::Auto => Dtype::Float32,
+            dtype => dtype,
+        }
+    }
+
     fn load(&self, target: &Target, prepared: &Prepared) -> Result<Arc<dyn Engine>, VersionFailure> {
         let engine = load::load(&prepared.folder, target.task, &self.options(target))
             .map_err(|error| of_load(&error))?;
@@ -146,14 +155,19 @@ fn of_artifact(error: &ArtifactError) -> VersionFailure {
     );
     VersionFailure {
         retry_after: error.retry_after(),
-        ..failure(FailureLocation::Download, error.reason(), chain(error), error.is_retryable() || may_heal)
+        ..failure(
+            FailureLocation::Download,
+            error.reason(),
+            with_causes(error),
+            error.is_retryable() || may_heal,
+        )
     }
 }
 
 fn of_load(error: &LoadError) -> VersionFailure {
     // What the system refused now it may grant later; what the files say, they will say again.
     let retryable = matches!(error, LoadError::Io { .. } | LoadError::Compute(_));
-    failure(FailureLocation::Load, error.reason(), chain(error), retryable)
+    failure(FailureLocation::Load, error.reason(), with_causes(error), retryable)
 }
 
 fn of_canary(error: &EngineError) -> VersionFailure {
@@ -161,22 +175,6 @@ fn of_canary(error: &EngineError) -> VersionFailure {
         EngineError::NotFinite(_) => "NotFinite",
         _ => "CanaryFailed",
     };
-    let message = format!("the first job after loading failed: {}", chain(error));
+    let message = format!("the first job after loading failed: {}", with_causes(error));
     failure(FailureLocation::Load, reason, message, false)
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some errors repeat their cause in their own words.
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -329,7 +329,7 @@ impl Task {
             version: target.key.version.clone(),
             language_pair: target.key.language_pair.clone(),
             revision: self.revision(entry),
-            dtype: target.dtype,
+            dtype: self.loader.dtype(target),
             fallback: instead_of.map(|(key, failure)| Fallback {
                 chosen: key.version,
                 reason: failure.reason,

@@ -9,6 +9,7 @@ use ostler_crds::names::{Commit, RepositoryId, Revision, StorageUri};
 use ostler_crds::serving_plan::{PlannedArtifact, ServingPlan};
 use ostler_hub::{HubClient, HubError};
 
+use crate::causes::with_causes;
 use crate::manager::Manager;
 
 /// How many revisions are asked for at once.
@@ -91,7 +92,10 @@ async fn pin(
             tracing::warn!(%repository, %revision, %commit, %error, "the Hub does not answer: what the cache holds is served");
             Ok(commit)
         }
-        None => Err(format!("{repository} at {revision} could not be resolved to a commit: {error}")),
+        None => Err(format!(
+            "{repository} at {revision} could not be resolved to a commit: {}",
+            with_causes(&error)
+        )),
     }
 }
 

@@ -62,7 +62,7 @@ pub async fn log_transitions(mut snapshots: watch::Receiver<Arc<Snapshot>>) {
 fn new_bar(key: &VersionKey) -> ProgressBar {
     let bar = ProgressBar::new(0).with_prefix(key.to_string());
     // The template is a constant; one that did not parse would leave indicatif's own style.
-    let style = ProgressStyle::with_template("{prefix:40} {bar:30} {bytes:>10}/{total_bytes:<10} {wide_msg}");
+    let style = ProgressStyle::with_template("{prefix:<30!} {bar:16} {bytes:>10} of {total_bytes:<10} {msg}");
     if let Ok(style) = style {
         bar.set_style(style);
     }
@@ -81,8 +81,7 @@ fn update(bar: &ProgressBar, version: &VersionSnapshot, before: VersionState) {
     match version.state {
         VersionState::Downloading => bar.enable_steady_tick(Duration::from_millis(250)),
         VersionState::Loaded => {
-            bar.set_length(version.resident_bytes);
-            bar.set_position(version.resident_bytes);
+            bar.set_position(bar.length().unwrap_or_default());
             bar.disable_steady_tick();
             bar.abandon_with_message("loaded");
         }
