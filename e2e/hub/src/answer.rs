@@ -1,5 +1,7 @@
 //! The Hub's answers as values: JSON shapes and heads, before any byte is streamed.
 
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -86,6 +88,33 @@ fn sibling(path: &str, file: &HubFile, with_blobs: bool) -> Value {
     sibling
 }
 
+/// The files and folders of a commit below a folder, as the Hub's tree gives them: all levels, or the next one.
+pub(crate) fn tree(commit: &Commit, folder: &str, is_recursive: bool) -> Value {
+    let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+    let mut folders = BTreeSet::new();
+    let mut entries = Vec::new();
+    for (path, file) in &commit.files {
+        let Some(below) = path.strip_prefix(&prefix) else { continue };
+        let levels = below.match_indices('/').map(|(index, _)| &path[..prefix.len() + index]);
+        let limit = if is_recursive { usize::MAX } else { 1 };
+        folders.extend(levels.take(limit));
+        if is_recursive || !below.contains('/') {
+            entries.push(tree_file(path, file));
+        }
+    }
+    // git's id of a folder needs its tree object; clients only carry it along.
+    let folder_entry = |path: &&str| json!({"type": "directory", "oid": commit.id, "size": 0, "path": path});
+    folders.iter().map(folder_entry).chain(entries).collect()
+}
+
+fn tree_file(path: &str, file: &HubFile) -> Value {
+    let mut entry = json!({"type": "file", "oid": file.blob_id, "size": file.size, "path": path});
+    if let Some(large) = &file.large {
+        entry["lfs"] = json!({"oid": large.sha256, "size": file.size, "pointerSize": large.pointer_size});
+    }
+    entry
+}
+
 /// The part of a file that a `Range` header asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Span {
@@ -139,6 +168,22 @@ mod tests {
             assert_eq!(span(range, 10), expected, "{range:?}");
         }
         assert_eq!(span(Some("bytes=0-"), 0), Span::Unsatisfiable);
+    }
+
+    #[test]
+    fn a_tree_has_one_level_or_all() {
+        let files = [("a", "1"), ("b/c", "2"), ("b/d/e", "3")];
+        let commit = Commit::new(crate::contents::read_files(crate::contents::Files::from(files)).unwrap());
+        let paths = |folder, is_recursive| {
+            let tree = tree(&commit, folder, is_recursive);
+            let paths =
+                tree.as_array().unwrap().iter().map(|entry| entry["path"].as_str().unwrap().to_owned());
+            paths.collect::<Vec<_>>()
+        };
+        assert_eq!(paths("", true), ["b", "b/d", "a", "b/c", "b/d/e"]);
+        assert_eq!(paths("", false), ["b", "a"]);
+        assert_eq!(paths("b", false), ["b/d", "b/c"]);
+        assert!(paths("none", true).is_empty());
     }
 
     #[test]

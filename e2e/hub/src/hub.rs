@@ -163,7 +163,8 @@ impl TestHub {
     /// How many requests there were of a kind.
     #[must_use]
     pub fn count(&self, on: &On) -> usize {
-        let carries_bytes = |request: &LoggedRequest| matches!(request.status, 200 | 206);
+        let carries_bytes =
+            |request: &LoggedRequest| request.method == "GET" && matches!(request.status, 200 | 206);
         let meets =
             |request: &LoggedRequest| on.meets(request.part, request.file.as_deref(), carries_bytes(request));
         self.requests().iter().filter(|request| meets(request)).count()

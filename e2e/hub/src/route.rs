@@ -9,6 +9,8 @@ use crate::log::Part;
 pub(crate) enum Route {
     /// `/api/models/ORG/NAME` or `/api/models/ORG/NAME/revision/REVISION`.
     Listing { repository: String, revision: String },
+    /// `/api/models/ORG/NAME/tree/REVISION`, and below it a folder where one is named.
+    Tree { repository: String, revision: String, folder: String },
     /// `/ORG/NAME/resolve/REVISION/PATH`.
     Resolve { repository: String, revision: String, file: String },
     /// `/cdn/ORG/NAME/COMMIT/PATH`, where redirects of large files lead.
@@ -37,6 +39,11 @@ impl Route {
             ["api", "models", owner, name, "revision", revision @ ..] if !revision.is_empty() => {
                 Self::Listing { repository: format!("{owner}/{name}"), revision: revision.join("/") }
             }
+            ["api", "models", owner, name, "tree", revision, folder @ ..] => Self::Tree {
+                repository: format!("{owner}/{name}"),
+                revision: (*revision).to_owned(),
+                folder: folder.join("/"),
+            },
             ["cdn", owner, name, commit, file @ ..] if !file.is_empty() => Self::Storage {
                 repository: format!("{owner}/{name}"),
                 commit: (*commit).to_owned(),
@@ -53,7 +60,7 @@ impl Route {
 
     pub(crate) fn part(&self) -> Part {
         match self {
-            Self::Listing { .. } => Part::Listing,
+            Self::Listing { .. } | Self::Tree { .. } => Part::Listing,
             Self::Resolve { .. } => Part::Resolve,
             Self::Storage { .. } => Part::Storage,
             Self::Health | Self::Unknown => Part::Other,
@@ -78,6 +85,8 @@ mod tests {
         assert_eq!(Route::parse("/api/models/a/b"), listing("main"));
         assert_eq!(Route::parse("/api/models/a/b/revision/v1"), listing("v1"));
         assert_eq!(Route::parse("/api/models/a/b/revision/refs%2Fpr%2F1"), listing("refs/pr/1"));
+        let tree = Route::Tree { repository: "a/b".into(), revision: "x".into(), folder: "c/d".into() };
+        assert_eq!(Route::parse("/api/models/a/b/tree/x/c/d"), tree);
         let file = Route::Resolve { repository: "a/b".into(), revision: "x".into(), file: "c d/e".into() };
         assert_eq!(Route::parse("/a/b/resolve/x/c%20d/e"), file);
         let stored = Route::Storage { repository: "a/b".into(), commit: "x".into(), file: "c/d".into() };

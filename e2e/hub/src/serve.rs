@@ -105,15 +105,14 @@ fn answer_of(shared: &Shared, route: &Route, uri: &Uri, headers: &HeaderMap) -> 
         Route::Listing { repository: name, revision } => {
             let (repository, commit) = find(name, revision)?;
             answer::check_access(repository, authorization)?;
-            let with_blobs = uri
-                .query()
-                .is_some_and(|query| query.split('&').any(|pair| pair.eq_ignore_ascii_case("blobs=true")));
+            let with_blobs = asks(uri, "blobs");
             let listing = answer::listing(name, repository, &*commit?, with_blobs);
-            Ok(Answer {
-                status: StatusCode::OK,
-                headers: vec![(CONTENT_TYPE, "application/json; charset=utf-8".into())],
-                body: AnswerBody::Text(listing.to_string()),
-            })
+            Ok(json(&listing))
+        }
+        Route::Tree { repository: name, revision, folder } => {
+            let (repository, commit) = find(name, revision)?;
+            answer::check_access(repository, authorization)?;
+            Ok(json(&answer::tree(&*commit?, folder, asks(uri, "recursive"))))
         }
         Route::Resolve { repository: name, revision, file } => {
             let (repository, commit) = find(name, revision)?;
@@ -133,9 +132,25 @@ fn answer_of(shared: &Shared, route: &Route, uri: &Uri, headers: &HeaderMap) -> 
             if uri.query().and_then(|query| query.strip_prefix("signature=")) != sha256 {
                 return Err(answer::BAD_SIGNATURE);
             }
-            let headers = vec![(ETAG, format!("\"{}\"", sha256.unwrap_or_default()))];
+            // Python follows a HEAD to the same host and reads the Hub's headers there.
+            let mut headers = hub_headers(&commit, found);
+            headers.push((ETAG, format!("\"{}\"", sha256.unwrap_or_default())));
             Ok(Answer { status: StatusCode::OK, headers, body: AnswerBody::File(found.clone()) })
         }
+    }
+}
+
+/// Whether a query holds `NAME=true`; Python writes it with a capital.
+fn asks(uri: &Uri, name: &str) -> bool {
+    let is_true = |(key, value): (&str, &str)| key == name && value.eq_ignore_ascii_case("true");
+    uri.query().is_some_and(|query| query.split('&').filter_map(|pair| pair.split_once('=')).any(is_true))
+}
+
+fn json(value: &serde_json::Value) -> Answer {
+    Answer {
+        status: StatusCode::OK,
+        headers: vec![(CONTENT_TYPE, "application/json; charset=utf-8".into())],
+        body: AnswerBody::Text(value.to_string()),
     }
 }
 
@@ -143,29 +158,30 @@ fn answer_of(shared: &Shared, route: &Route, uri: &Uri, headers: &HeaderMap) -> 
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 fn resolved(name: &str, commit: &Commit, path: &str, file: &HubFile, storage: &str) -> Answer {
-    let commit_header = (HeaderName::from_static("x-repo-commit"), commit.id.clone());
+    let mut headers = hub_headers(commit, file);
     let Some(large) = &file.large else {
-        let etag = (ETAG, format!("\"{}\"", file.blob_id));
-        return Answer {
-            status: StatusCode::OK,
-            headers: vec![commit_header, etag],
-            body: AnswerBody::File(file.clone()),
-        };
+        headers.push((ETAG, format!("\"{}\"", file.blob_id)));
+        return Answer { status: StatusCode::OK, headers, body: AnswerBody::File(file.clone()) };
     };
     let escaped = utf8_percent_encode(path, ESCAPED);
     let location = format!("{storage}/cdn/{name}/{}/{escaped}?signature={}", commit.id, large.sha256);
-    let headers = vec![
-        commit_header,
-        (HeaderName::from_static("x-linked-size"), file.size.to_string()),
-        (HeaderName::from_static("x-linked-etag"), format!("\"{}\"", large.sha256)),
-        (LOCATION, location.clone()),
-        (CONTENT_TYPE, "text/plain; charset=utf-8".into()),
-    ];
+    headers.push((LOCATION, location.clone()));
+    headers.push((CONTENT_TYPE, "text/plain; charset=utf-8".into()));
     Answer {
         status: StatusCode::FOUND,
         headers,
         body: AnswerBody::Text(format!("Found. Redirecting to {location}")),
     }
+}
+
+/// What the Hub says of a file beside its contents.
+fn hub_headers(commit: &Commit, file: &HubFile) -> Vec<(HeaderName, String)> {
+    let mut headers = vec![(HeaderName::from_static("x-repo-commit"), commit.id.clone())];
+    if let Some(large) = &file.large {
+        headers.push((HeaderName::from_static("x-linked-size"), file.size.to_string()));
+        headers.push((HeaderName::from_static("x-linked-etag"), format!("\"{}\"", large.sha256)));
+    }
+    headers
 }
 
 fn refuse(refusal: Refusal) -> Answer {

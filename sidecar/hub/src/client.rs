@@ -35,6 +35,8 @@ struct Inner {
 /// One request, and how to speak of it.
 struct Asked {
     url: Url,
+    /// The commit that every answer of the endpoint must be of.
+    commit: Option<Commit>,
     range_start: u64,
     resource: Resource,
     subject: String,
@@ -43,7 +45,6 @@ struct Asked {
 /// The successful end of a request, and what the endpoint's own heads said on the way.
 struct Answered {
     response: reqwest::Response,
-    commit: Option<String>,
     linked_size: Option<u64>,
 }
 
@@ -63,17 +64,25 @@ impl HubClient {
         let private_endpoint = PrivateEndpoint::new(literal.is_some_and(is_private));
         let resolver =
             GuardedResolver { endpoint_host: host.clone(), private_endpoint: private_endpoint.clone() };
-        let mut builder = reqwest::Client::builder()
-            .user_agent(&settings.user_agent)
-            .connect_timeout(settings.bounds.connect)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .dns_resolver(Arc::new(resolver));
-        // A proxy cannot reach this machine's own loopback.
-        if literal.is_some_and(|address| address.is_loopback()) || host == "localhost" {
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().map_err(|source| HubError::Client { source })?;
+        let resolver = Arc::new(resolver);
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .user_agent(&settings.user_agent)
+                .connect_timeout(settings.bounds.connect)
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .dns_resolver(Arc::clone(&resolver));
+            // A proxy cannot reach this machine's own loopback.
+            let is_local = literal.is_some_and(|address| address.is_loopback()) || host == "localhost";
+            if is_local { builder.no_proxy() } else { builder }
+        };
+        let http = match builder().build() {
+            // An image without root certificates is enough for a Hub that speaks plain HTTP; trusting nobody, the
+            // client then refuses every https address.
+            Err(_) if settings.endpoint.scheme() == "http" => builder().tls_certs_only([]).build(),
+            built => built,
+        };
+        let http = http.map_err(|source| HubError::Client { source })?;
         let rules = RedirectRules {
             endpoint: settings.endpoint.clone(),
             allowed_hosts: settings.allowed_redirect_hosts.clone(),
@@ -100,7 +109,13 @@ impl HubClient {
         let mut url = self.url(parts.into_iter());
         url.set_query(Some("blobs=true"));
         let subject = format!("{repository} at {revision}");
-        let asked = Asked { url, range_start: 0, resource: Resource::Revision, subject: subject.clone() };
+        let asked = Asked {
+            url,
+            commit: None,
+            range_start: 0,
+            resource: Resource::Revision,
+            subject: subject.clone(),
+        };
         let bounds = &self.inner.settings.bounds;
         let body = tokio::time::timeout(bounds.answer, self.read_answer(asked)).await.map_err(|_| {
             HubError::Stalled {
@@ -133,12 +148,10 @@ impl HubClient {
         let parts = [repository.owner(), repository.name(), "resolve", commit.as_str()];
         let url = self.url(parts.into_iter().chain(path.split('/')));
         let subject = format!("{path} of {repository} at {commit}");
-        let asked = Asked { url, range_start: offset, resource: Resource::File, subject: subject.clone() };
+        let commit = Some(commit.clone());
+        let asked =
+            Asked { url, commit, range_start: offset, resource: Resource::File, subject: subject.clone() };
         let answered = self.ask(asked).await?;
-        if answered.commit.as_deref().is_some_and(|answered| answered != commit.as_str()) {
-            let problem = "X-Repo-Commit: another commit than the one asked for".to_owned();
-            return Err(HubError::MalformedAnswer { subject, problem });
-        }
         Download::new(answered.response, subject, offset, answered.linked_size, &self.inner.settings.bounds)
     }
 
@@ -174,17 +187,16 @@ impl HubClient {
     /// Sends a request and follows its redirects until one answers with success.
     async fn ask(&self, asked: Asked) -> Result<Answered, HubError> {
         let mut url = asked.url.clone();
-        let (mut commit, mut linked_size) = (None, None);
+        let mut linked_size = None;
         for _ in 0..=MAX_REDIRECTS {
             let from_endpoint = self.inner.rules.takes_token(&url);
             let response = self.send(&url, from_endpoint, &asked).await?;
             let (status, headers) = (response.status(), response.headers());
             if from_endpoint {
-                commit = header(headers, "x-repo-commit").map(str::to_owned).or(commit);
-                linked_size = linked_size_of(headers, &asked.subject)?.or(linked_size);
+                linked_size = check_hub_headers(headers, &asked, linked_size)?;
             }
             if matches!(status.as_u16(), 200 | 206) {
-                return Ok(Answered { response, commit, linked_size });
+                return Ok(Answered { response, linked_size });
             }
             if status.as_u16() == 416 && asked.range_start > 0 {
                 return Err(HubError::RangeRefused { subject: asked.subject, offset: asked.range_start });
@@ -250,14 +262,30 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn linked_size_of(headers: &HeaderMap, subject: &str) -> Result<Option<u64>, HubError> {
-    match header(headers, "x-linked-size").map(str::parse) {
-        None => Ok(None),
-        Some(Ok(size)) => Ok(Some(size)),
-        Some(Err(_)) => Err(HubError::MalformedAnswer {
-            subject: subject.to_owned(),
-            problem: "X-Linked-Size: no number".to_owned(),
-        }),
+/// Checks what the endpoint says beside the contents: the commit must be the one asked for, and the size one number
+/// throughout, which is returned.
+fn check_hub_headers(
+    headers: &HeaderMap,
+    asked: &Asked,
+    earlier: Option<u64>,
+) -> Result<Option<u64>, HubError> {
+    let malformed = |problem: &str| HubError::MalformedAnswer {
+        subject: asked.subject.clone(),
+        problem: problem.to_owned(),
+    };
+    let commit = header(headers, "x-repo-commit");
+    if let (Some(answered), Some(wanted)) = (commit, &asked.commit)
+        && answered != wanted.as_str()
+    {
+        return Err(malformed("X-Repo-Commit: another commit than the one asked for"));
+    }
+    let Some(text) = header(headers, "x-linked-size") else { return Ok(earlier) };
+    let size = text.parse().map_err(|_| malformed("X-Linked-Size: no number"))?;
+    match earlier {
+        Some(earlier) if earlier != size => {
+            Err(malformed("X-Linked-Size: not the size given before the redirect"))
+        }
+        _ => Ok(Some(size)),
     }
 }
 

@@ -41,7 +41,9 @@ pub enum HubError {
         problem: &'static str,
     },
     /// The HTTP client could not be built.
-    #[error("HTTP client for the hub could not be built")]
+    #[error(
+        "HTTP client for the hub could not be built; it needs root certificates (ca-certificates, or SSL_CERT_FILE)"
+    )]
     Client {
         /// What failed.
         #[source]

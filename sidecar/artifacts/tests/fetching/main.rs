@@ -4,5 +4,6 @@
 mod cache;
 mod disk;
 mod downloads;
+mod huggingface_hub;
 mod processes;
 mod support;
