@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, and their modules that decide: each with its folder of children, if it has one.
-const PURE: [(&str, &[&str]); 4] = [
+const PURE: [(&str, &[&str]); 6] = [
     ("crds/src", &["names", "serving_plan", "status", "model_deployment", "model_replica", "definitions"]),
     (
         "operator/src",
@@ -25,6 +25,11 @@ const PURE: [(&str, &[&str]); 4] = [
         ],
     ),
     ("sidecar/src", &["routing", "residency", "target"]),
+    (
+        "sidecar/hub/src",
+        &["address", "file_path", "head", "rate", "redirect", "repository_revision", "retry_after"],
+    ),
+    ("sidecar/artifacts/src", &["blob", "layout", "plan", "retry"]),
     ("sidecar/inference/src", &["engine", "generate", "text", "languages"]),
 ];
 

@@ -1,4 +1,4 @@
-//! What a file's contents must be, and the name that the cache gives them.
+//! What a file's contents must be, the name that the cache gives them, and what may be there of them.
 
 use ostler_hub::RepositoryFile;
 
@@ -51,6 +51,27 @@ impl Blob {
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
+}
+
+/// One listed file with the contents that it must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) path: String,
+    pub(crate) blob: Blob,
+}
+
+/// What is on disk of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// Nothing under its final name; so many bytes of a transfer.
+    Missing {
+        /// The length of the partial file.
+        partial_bytes: u64,
+    },
+    /// Something under its final name that is not what it should be.
+    Corrupt,
+    /// The very contents.
+    Verified,
 }
 
 #[cfg(test)]

@@ -9,12 +9,13 @@ use ostler_crds::names::{Commit, RepositoryId, Revision};
 use ostler_hub::{HubClient, HubError};
 
 use crate::attempts::Attempts;
+use crate::blob::{Listed, Presence};
 use crate::blocking;
 use crate::cache::Cache;
 use crate::error::ArtifactError;
-use crate::inspect::{Presence, inspect};
+use crate::inspect::inspect;
 use crate::layout::{Layout, pointer_target};
-use crate::listing::{self, Listed};
+use crate::listing;
 use crate::plan::{self, Part, Plan};
 use crate::progress::{Meter, Transfer};
 use crate::publish;

@@ -6,26 +6,12 @@ use std::io::ErrorKind;
 
 use twox_hash::XxHash3_64;
 
-use crate::blob::Blob;
+use crate::blob::{Blob, Presence};
 use crate::blocking::Cancellation;
 use crate::digest::{BlobHasher, read_through};
 use crate::error::ArtifactError;
 use crate::layout::Layout;
 use crate::record::Record;
-
-/// What is on disk of a blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Presence {
-    /// Nothing under its final name; so many bytes of a transfer.
-    Missing {
-        /// The length of the partial file.
-        partial_bytes: u64,
-    },
-    /// Something under its final name that is not what it should be.
-    Corrupt,
-    /// The very contents.
-    Verified,
-}
 
 /// Checks a blob. One with a note is compared with the fast checksum, one without, such as `huggingface_hub`
 /// leaves, is hashed in full and gets its note where the cache can be written to. Nothing is removed here: that

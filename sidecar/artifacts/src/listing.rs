@@ -6,17 +6,10 @@ use ostler_crds::names::Commit;
 use ostler_hub::{RepositoryFile, check_file_path};
 use serde::{Deserialize, Serialize};
 
-use crate::blob::Blob;
+use crate::blob::{Blob, Listed};
 use crate::error::ArtifactError;
 use crate::layout::{Layout, blob_name_of};
 use crate::publish;
-
-/// One listed file with the contents that it must have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Listed {
-    pub(crate) path: String,
-    pub(crate) blob: Blob,
-}
 
 #[derive(Serialize, Deserialize)]
 struct Stored {

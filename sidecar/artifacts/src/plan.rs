@@ -1,8 +1,6 @@
 //! Decides what is transferred: a pure function of what was chosen and of what is on disk.
 
-use crate::blob::Blob;
-use crate::inspect::Presence;
-use crate::listing::Listed;
+use crate::blob::{Blob, Listed, Presence};
 
 /// What a fetch has to do.
 #[derive(Debug, PartialEq, Eq)]

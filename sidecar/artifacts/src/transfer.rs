@@ -5,10 +5,11 @@ use ostler_hub::{Download, HubClient, HubError};
 use tokio::sync::mpsc;
 
 use crate::attempts::Attempts;
+use crate::blob::Presence;
 use crate::blocking;
 use crate::cache::FetchPolicy;
 use crate::error::ArtifactError;
-use crate::inspect::{Presence, inspect};
+use crate::inspect::inspect;
 use crate::layout::Layout;
 use crate::lock;
 use crate::partial::{Finished, Partial};

@@ -8,13 +8,15 @@ use ostler_crds::names::{Commit, RepositoryId, Revision};
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, LOCATION, RANGE};
 use url::{Host, Url};
 
+use crate::address::is_private;
 use crate::download::Download;
 use crate::error::{HubError, Resource, shown};
 use crate::failure;
 use crate::file_path::check_file_path;
+use crate::head::check_hub_headers;
 use crate::redirect::{MAX_REDIRECTS, RedirectRules};
 use crate::repository_revision::{self, RepositoryRevision};
-use crate::resolver::{GuardedResolver, PrivateEndpoint, is_private};
+use crate::resolver::{GuardedResolver, PrivateEndpoint};
 use crate::settings::HubSettings;
 use crate::token;
 
@@ -193,7 +195,10 @@ impl HubClient {
             let response = self.send(&url, from_endpoint, &asked).await?;
             let (status, headers) = (response.status(), response.headers());
             if from_endpoint {
-                linked_size = check_hub_headers(headers, &asked, linked_size)?;
+                let wanted = asked.commit.as_ref().map(Commit::as_str);
+                linked_size = check_hub_headers(headers, wanted, linked_size).map_err(|problem| {
+                    HubError::MalformedAnswer { subject: asked.subject.clone(), problem }
+                })?;
             }
             if matches!(status.as_u16(), 200 | 206) {
                 return Ok(Answered { response, linked_size });
@@ -255,37 +260,6 @@ impl HubClient {
                 problem,
             }),
         }
-    }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// Checks what the endpoint says beside the contents: the commit must be the one asked for, and the size one number
-/// throughout, which is returned.
-fn check_hub_headers(
-    headers: &HeaderMap,
-    asked: &Asked,
-    earlier: Option<u64>,
-) -> Result<Option<u64>, HubError> {
-    let malformed = |problem: &str| HubError::MalformedAnswer {
-        subject: asked.subject.clone(),
-        problem: problem.to_owned(),
-    };
-    let commit = header(headers, "x-repo-commit");
-    if let (Some(answered), Some(wanted)) = (commit, &asked.commit)
-        && answered != wanted.as_str()
-    {
-        return Err(malformed("X-Repo-Commit: another commit than the one asked for"));
-    }
-    let Some(text) = header(headers, "x-linked-size") else { return Ok(earlier) };
-    let size = text.parse().map_err(|_| malformed("X-Linked-Size: no number"))?;
-    match earlier {
-        Some(earlier) if earlier != size => {
-            Err(malformed("X-Linked-Size: not the size given before the redirect"))
-        }
-        _ => Ok(Some(size)),
     }
 }
 

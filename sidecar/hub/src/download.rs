@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap};
 
 use crate::error::HubError;
+use crate::head::body_head;
 use crate::rate::RateGuard;
 use crate::settings::HubBounds;
 
@@ -85,100 +85,5 @@ impl Download {
 
     fn stalled(&self, detail: String) -> HubError {
         HubError::Stalled { subject: self.subject.clone(), detail }
-    }
-}
-
-/// What the head of an answer says about its body.
-#[derive(Debug, PartialEq, Eq)]
-struct BodyHead {
-    offset: u64,
-    declared_size: Option<u64>,
-}
-
-fn body_head(
-    is_partial: bool,
-    headers: &HeaderMap,
-    asked_offset: u64,
-    linked_size: Option<u64>,
-) -> Result<BodyHead, String> {
-    if headers.get("content-encoding").is_some_and(|encoding| encoding != "identity") {
-        return Err("Content-Encoding: the body is compressed, though none was asked for".to_owned());
-    }
-    let (offset, size) = if is_partial {
-        let range =
-            headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).and_then(parse_content_range);
-        let Some((start, total)) = range else {
-            return Err("Content-Range: missing or unreadable".to_owned());
-        };
-        if start != asked_offset {
-            return Err(format!("Content-Range: starts at byte {start}, asked for was {asked_offset}"));
-        }
-        (start, total)
-    } else {
-        let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-        (0, length.and_then(|length| length.parse().ok()))
-    };
-    match (size, linked_size) {
-        (Some(size), Some(linked)) if size != linked => {
-            Err(format!("X-Linked-Size: {linked} bytes, but the body declares {size}"))
-        }
-        _ => Ok(BodyHead { offset, declared_size: size.or(linked_size) }),
-    }
-}
-
-/// Parses `bytes START-END/TOTAL`, where the total may be `*`.
-fn parse_content_range(value: &str) -> Option<(u64, Option<u64>)> {
-    let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
-    let (start, end) = range.split_once('-')?;
-    let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
-    if total == "*" {
-        return (start <= end).then_some((start, None));
-    }
-    let total: u64 = total.parse().ok()?;
-    // A range that ends before the file does would be taken for the rest of it.
-    (start <= end && end.checked_add(1) == Some(total)).then_some((start, Some(total)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn head(
-        is_partial: bool,
-        name: &'static str,
-        value: &str,
-        linked: Option<u64>,
-    ) -> Result<BodyHead, String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(name, value.parse().unwrap());
-        body_head(is_partial, &headers, 5, linked)
-    }
-
-    #[test]
-    fn heads_are_read() {
-        let whole = Ok(BodyHead { offset: 0, declared_size: Some(9) });
-        let rest = Ok(BodyHead { offset: 5, declared_size: Some(9) });
-        assert_eq!(head(false, "content-length", "9", Some(9)), whole);
-        assert_eq!(head(false, "x-other", "9", Some(9)), whole);
-        assert_eq!(head(true, "content-range", "bytes 5-8/9", None), rest);
-        assert_eq!(head(true, "content-range", "bytes 5-8/*", Some(9)), rest);
-    }
-
-    #[test]
-    fn lying_heads_are_refused() {
-        assert!(head(false, "content-length", "9", Some(8)).is_err());
-        assert!(head(false, "content-encoding", "gzip", None).is_err());
-        for range in [
-            "bytes 0-8/9",
-            "bytes 5-7/9",
-            "bytes 5-9/9",
-            "bytes 8-5/9",
-            "items 5-8/9",
-            "bytes */9",
-            "bytes 5-/9",
-        ] {
-            assert!(head(true, "content-range", range, None).is_err(), "{range}");
-        }
-        assert!(head(true, "content-range", "bytes 5-8/9", Some(10)).is_err());
     }
 }

@@ -11,11 +11,13 @@
 //!   private address unless the endpoint is at one itself.
 //! - Everything in an answer is checked before it is passed on: commits, digests, sizes, paths.
 
+mod address;
 mod client;
 mod download;
 mod error;
 mod failure;
 mod file_path;
+mod head;
 mod rate;
 mod redirect;
 mod repository_revision;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use crate::resolver::is_private;
+use crate::address::is_private;
 
 /// The most redirects of one request. The Hub uses one, a renamed repository two.
 pub(crate) const MAX_REDIRECTS: usize = 5;

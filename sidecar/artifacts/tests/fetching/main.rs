@@ -6,4 +6,5 @@ mod disk;
 mod downloads;
 mod huggingface_hub;
 mod processes;
+mod random;
 mod support;
