@@ -10,7 +10,7 @@
 //! - The long text that every embedded quantity carries is cut to what helps whoever reads `kubectl explain`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 
@@ -55,7 +55,7 @@ pub enum DefinitionError {
 /// The finished definitions: `ModelDeployment`, then `ModelReplica`.
 #[must_use]
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    [ModelDeployment::crd(), ModelReplica::crd()].into_iter().map(finish).collect()
+    vec![unobserved_at_first(finish(ModelDeployment::crd())), finish(ModelReplica::crd())]
 }
 
 /// The file that a definition is kept in, such as `ostler.dev_modeldeployments.yaml`.
@@ -82,6 +82,19 @@ fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition 
     for version in &mut definition.spec.versions {
         if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
             finish_schema(schema);
+        }
+    }
+    definition
+}
+
+/// kstatus, and so whoever waits with it (Helm, Flux, Argo CD), takes an object without a status for one that is ready.
+/// An object that the operator has not seen yet therefore says that no generation of it has been observed.
+fn unobserved_at_first(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
+    for version in &mut definition.spec.versions {
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let properties = schema.and_then(|schema| schema.properties.as_mut());
+        if let Some(status) = properties.and_then(|properties| properties.get_mut("status")) {
+            status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
         }
     }
     definition

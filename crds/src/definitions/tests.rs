@@ -105,3 +105,10 @@ fn the_columns_of_kubectl_get_are_those_promised() {
     assert_eq!(columns("ModelDeployment"), ["Ready", "Loaded", "Progress", "Versions", "Age"]);
     assert_eq!(columns("ModelReplica"), ["Deployment", "Ready", "Loaded", "Progress", "Age"]);
 }
+
+#[test]
+fn a_deployment_that_nobody_has_seen_yet_says_so() {
+    let (_, schema) = schemas().remove(0);
+    let status = &schema.properties.unwrap()["status"];
+    assert_eq!(status.default.as_ref().unwrap().0, serde_json::json!({"observedGeneration": -1}));
+}
