@@ -52,6 +52,8 @@ impl World {
         let name: String = test.replace('_', "-").chars().take(50).collect();
         let name = name.trim_end_matches('-').to_owned();
         let space = Space { world: self, name };
+        // Left over where an earlier run was told to keep it.
+        space.world.access.kubectl(&["delete", "namespace", &space.name, "--ignore-not-found"]).unwrap();
         space.world.access.kubectl(&["create", "namespace", &space.name]).unwrap();
         let label = "pod-security.kubernetes.io/enforce=restricted";
         space.world.access.kubectl(&["label", "namespace", &space.name, label]).unwrap();
