@@ -28,6 +28,10 @@ use serde::de::DeserializeOwned;
 use crate::metrics::Metrics;
 use crate::names::{DEPLOYMENT_LABEL, MANAGED_SELECTOR};
 
+/// Objects in one answer to a list: with all their fields they are many times as large as what is kept of them, and
+/// all kinds are listed at once.
+const PAGE: u32 = 50;
+
 /// What the API server said last, kind by kind.
 #[derive(Clone)]
 pub struct Stores {
@@ -168,7 +172,7 @@ impl Start<'_> {
     {
         let kind = K::kind(&()).into_owned();
         let failures = self.metrics.watch_failures.with_label_values(&[kind.as_str()]);
-        watcher(self.api::<K>(), config)
+        watcher(self.api::<K>(), config.page_size(PAGE))
             .backoff(WatchBackoff::default())
             .modify(move |object| {
                 object.managed_fields_mut().clear();
