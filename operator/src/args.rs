@@ -33,7 +33,7 @@ struct Run {
     /// A file with the token that the operator asks the Hub with; it is read anew each time.
     #[arg(long)]
     hub_token_file: Option<PathBuf>,
-    /// A host, or *.DOMAIN, that the Hub may redirect the operator to; may be given more than once.
+    /// A host, or *.DOMAIN, that the Hub may redirect the operator and sidecars to; may be given more than once.
     #[arg(long)]
     hub_redirect_host: Vec<String>,
     /// The sidecar's image where a ModelDeployment names none.
@@ -107,7 +107,7 @@ impl Arguments {
         }
         let mut hub = HubSettings::new(run.hub_endpoint.clone());
         hub.token_file = run.hub_token_file;
-        hub.allowed_redirect_hosts.extend(run.hub_redirect_host);
+        hub.allowed_redirect_hosts.extend(run.hub_redirect_host.iter().cloned());
         let lease = match (run.namespace_of_lease, run.identity) {
             (None, _) => None,
             (Some(_), None) => return Err(ArgumentsError::IdentityMissing),
@@ -118,6 +118,7 @@ impl Arguments {
         let settings = Settings {
             sidecar_image: run.sidecar_image,
             hub_endpoint: run.hub_endpoint,
+            hub_redirect_hosts: run.hub_redirect_host,
             host_path_prefix: run.host_path_prefix,
             allow_pickle: run.allow_pickle,
             sidecar_cluster_role: run.sidecar_cluster_role,

@@ -35,6 +35,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         sidecar_image: "registry.example/ostler-sidecar:1".to_owned(),
         hub_endpoint: "https://hub.example".parse().unwrap(),
+        hub_redirect_hosts: vec!["*.cdn.example".to_owned()],
         host_path_prefix: Some("/var/lib/ostler".to_owned()),
         allow_pickle: false,
         sidecar_cluster_role: "ostler-sidecar".to_owned(),

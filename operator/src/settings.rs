@@ -9,6 +9,8 @@ pub struct Settings {
     pub sidecar_image: String,
     /// The Hub that the operator and every sidecar ask. Never a field of the spec: a user could aim it anywhere.
     pub hub_endpoint: Url,
+    /// Further hosts, or `*.DOMAIN`, that the Hub may redirect sidecars to.
+    pub hub_redirect_hosts: Vec<String>,
     /// Node folders are allowed for caches below this absolute path; `None` allows none.
     pub host_path_prefix: Option<String>,
     /// Whether sidecars may convert weights out of Python pickles, in a confined child process.

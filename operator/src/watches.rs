@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::time::Duration;
 
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, future};
@@ -17,20 +16,18 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::PartialObjectMeta;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{ObjectRef, Store, store};
-use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Api, Client, Resource, ResourceExt};
 use ostler_crds::model_deployment::{ModelDeployment, REPIN_ANNOTATION};
 use ostler_crds::model_replica::ModelReplica;
 use serde::de::DeserializeOwned;
 
+use self::events::Failures;
 use crate::metrics::Metrics;
 use crate::names::{DEPLOYMENT_LABEL, MANAGED_SELECTOR};
 
-/// Objects in one answer to a list: with all their fields they are many times as large as what is kept of them, and
-/// all kinds are listed at once.
-const PAGE: u32 = 50;
+mod events;
 
 /// What the API server said last, kind by kind.
 #[derive(Clone)]
@@ -97,36 +94,14 @@ pub fn start(client: &Client, namespace: Option<&str>, metrics: &Metrics) -> Wat
     let start = Start { client, namespace, metrics };
     let (model_deployments, changed) = start.model_deployments();
     let all = &model_deployments;
-    let by_owner =
-        |metadata: &kube::api::ObjectMeta| metadata.labels.as_ref()?.get(DEPLOYMENT_LABEL).cloned();
-    let managed = || watcher::Config::default().labels(MANAGED_SELECTOR);
-    let (deployments, one) =
-        start.children(all, managed(), strip_deployment, move |it: &Deployment| by_owner(&it.metadata));
-    let (config_maps, two) =
-        start.children(all, managed(), |_| (), move |it: &ConfigMap| by_owner(&it.metadata));
-    let (pods, three) = start.children(all, managed(), strip_pod, move |it: &Pod| by_owner(&it.metadata));
-    let reported = |replica: &ModelReplica| Some(replica.spec.deployment.clone());
-    let (replicas, four) = start.children(all, watcher::Config::default(), |_| (), reported);
-    let (services, five) =
-        start.children(all, managed(), |_| (), move |it: &PartialObjectMeta<Service>| by_owner(&it.metadata));
-    let (accounts, six) = start.children(
-        all,
-        managed(),
-        |_| (),
-        move |it: &PartialObjectMeta<ServiceAccount>| by_owner(&it.metadata),
-    );
-    let (role_bindings, seven) = start.children(
-        all,
-        managed(),
-        |_| (),
-        move |it: &PartialObjectMeta<RoleBinding>| by_owner(&it.metadata),
-    );
-    let (disruption_budgets, eight) = start.children(
-        all,
-        managed(),
-        |_| (),
-        move |it: &PartialObjectMeta<PodDisruptionBudget>| by_owner(&it.metadata),
-    );
+    let (deployments, one) = start.children(all, strip_deployment);
+    let (config_maps, two) = start.children(all, |_| ());
+    let (pods, three) = start.children(all, strip_pod);
+    let (replicas, four) = start.replicas(all);
+    let (services, five) = start.children(all, |_| ());
+    let (accounts, six) = start.children(all, |_| ());
+    let (role_bindings, seven) = start.children(all, |_| ());
+    let (disruption_budgets, eight) = start.children(all, |_| ());
     let touched = stream::select_all([one, two, three, four, five, six, seven, eight]).boxed();
     let stores = Stores {
         model_deployments,
@@ -159,39 +134,15 @@ impl Start<'_> {
         }
     }
 
-    /// The events of a watch, failures counted and left out.
-    fn events<K>(
-        &self,
-        config: watcher::Config,
-        writer: kube::runtime::reflector::store::Writer<K>,
-        strip: fn(&mut K),
-    ) -> impl Stream<Item = Event<K>> + Send + 'static
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-        K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    {
+    fn failures<K: Resource<DynamicType = ()>>(&self) -> Failures {
         let kind = K::kind(&()).into_owned();
-        let failures = self.metrics.watch_failures.with_label_values(&[kind.as_str()]);
-        watcher(self.api::<K>(), config.page_size(PAGE))
-            .backoff(WatchBackoff::default())
-            .modify(move |object| {
-                object.managed_fields_mut().clear();
-                object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
-                strip(object);
-            })
-            .reflect(writer)
-            .filter_map(move |event| {
-                let event = event.inspect_err(|error| {
-                    failures.inc();
-                    tracing::warn!(kind, %error, "a watch has failed and begins again");
-                });
-                future::ready(event.ok())
-            })
+        Failures { count: self.metrics.watch_failures.with_label_values(&[kind.as_str()]), kind }
     }
 
     fn model_deployments(&self) -> (Store<ModelDeployment>, BoxStream<'static, ModelDeployment>) {
         let (reader, writer) = store::<ModelDeployment>();
-        let events = self.events(watcher::Config::default(), writer, |_| ());
+        let objects = events::readable(self.api(), watcher::Config::default(), reader.clone());
+        let events = events::reflected(objects, writer, |_| (), self.failures::<ModelDeployment>());
         let changed = events
             .map(Ok)
             .touched_objects()
@@ -200,38 +151,61 @@ impl Start<'_> {
         (reader, changed.boxed())
     }
 
-    /// One kind of children. Each change touches its owner; after a new beginning, which may have skipped changes,
-    /// every owner is touched.
+    /// The reports. One that this operator cannot read, as a newer sidecar might write it, counts as none.
+    fn replicas(
+        &self,
+        owners: &Store<ModelDeployment>,
+    ) -> (Store<ModelReplica>, BoxStream<'static, ObjectRef<ModelDeployment>>) {
+        let (reader, writer) = store::<ModelReplica>();
+        let objects = events::readable(self.api(), watcher::Config::default(), reader.clone());
+        let events = events::reflected(objects, writer, |_| (), self.failures::<ModelReplica>());
+        (reader, touched(events, owners.clone(), |replica| Some(replica.spec.deployment.clone())))
+    }
+
+    /// One kind of children.
     fn children<K>(
         &self,
         owners: &Store<ModelDeployment>,
-        config: watcher::Config,
         strip: fn(&mut K),
-        owner: impl Fn(&K) -> Option<String> + Send + Sync + 'static,
     ) -> (Store<K>, BoxStream<'static, ObjectRef<ModelDeployment>>)
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
         K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
         let (reader, writer) = store::<K>();
-        let owners = owners.clone();
-        let touched = self.events(config, writer, strip).flat_map(move |event| {
-            let touched: Vec<ObjectRef<ModelDeployment>> = match event {
-                Event::Apply(object) | Event::Delete(object) => {
-                    let namespace = object.namespace().unwrap_or_default();
-                    owner(&object).iter().map(|name| ObjectRef::new(name).within(&namespace)).collect()
-                }
-                Event::InitDone => {
-                    owners.state().iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
-                }
-                Event::Init | Event::InitApply(_) => Vec::new(),
-            };
-            // An owner that is not there (any more) has nothing to reconcile.
-            let known: Vec<_> = touched.into_iter().filter(|name| owners.get(name).is_some()).collect();
-            stream::iter(known)
-        });
-        (reader, touched.boxed())
+        let config = watcher::Config::default().labels(MANAGED_SELECTOR);
+        let objects = events::all(self.api(), config);
+        let events = events::reflected(objects, writer, strip, self.failures::<K>());
+        (reader, touched(events, owners.clone(), |child| child.labels().get(DEPLOYMENT_LABEL).cloned()))
     }
+}
+
+/// Each change of a child touches its owner; after a new beginning of the watch, which may have skipped changes, every
+/// owner is touched.
+fn touched<K>(
+    events: impl Stream<Item = Event<K>> + Send + 'static,
+    owners: Store<ModelDeployment>,
+    owner: fn(&K) -> Option<String>,
+) -> BoxStream<'static, ObjectRef<ModelDeployment>>
+where
+    K: ResourceExt + Send + 'static,
+{
+    let touched = events.flat_map(move |event| {
+        let touched: Vec<ObjectRef<ModelDeployment>> = match event {
+            Event::Apply(object) | Event::Delete(object) => {
+                let namespace = object.namespace().unwrap_or_default();
+                owner(&object).iter().map(|name| ObjectRef::new(name).within(&namespace)).collect()
+            }
+            Event::InitDone => {
+                owners.state().iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
+            }
+            Event::Init | Event::InitApply(_) => Vec::new(),
+        };
+        // An owner that is not there (any more) has nothing to reconcile.
+        let known: Vec<_> = touched.into_iter().filter(|name| owners.get(name).is_some()).collect();
+        stream::iter(known)
+    });
+    touched.boxed()
 }
 
 /// What of a `ModelDeployment` matters: not its status, which the operator writes itself.
@@ -258,30 +232,5 @@ fn strip_pod(pod: &mut Pod) {
     if let Some(status) = &mut pod.status {
         status.pod_ips = None;
         status.host_ips = None;
-    }
-}
-
-/// The pause before a failed watch begins again: doubles from a half second to ten, so that the operator is back within
-/// half a minute after the API server is.
-#[derive(Debug, Default)]
-struct WatchBackoff {
-    attempts: u32,
-}
-
-impl Iterator for WatchBackoff {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let doubled =
-            Duration::from_millis(500).saturating_mul(1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX));
-        self.attempts = self.attempts.saturating_add(1);
-        let jitter = rand::Rng::random_range(&mut rand::rng(), 0.75..1.25);
-        Some(doubled.min(Duration::from_secs(10)).mul_f64(jitter))
-    }
-}
-
-impl Backoff for WatchBackoff {
-    fn reset(&mut self) {
-        self.attempts = 0;
     }
 }

@@ -67,6 +67,7 @@ impl OperatorBuilder {
         let settings = Settings {
             sidecar_image: "ostler-sidecar:test".to_owned(),
             hub_endpoint: endpoint,
+            hub_redirect_hosts: Vec::new(),
             host_path_prefix: Some("/var/lib/ostler".to_owned()),
             allow_pickle: true,
             sidecar_cluster_role: "ostler-sidecar".to_owned(),

@@ -88,6 +88,9 @@ fn arguments(deployment: &ValidatedDeployment, settings: &Settings) -> Vec<Strin
     option("evict-to", memory.evict_to.to_string());
     option("cache-dir", CACHE_FOLDER.to_owned());
     option("hub-endpoint", settings.hub_endpoint.to_string());
+    for host in &settings.hub_redirect_hosts {
+        option("hub-redirect-host", host.clone());
+    }
     if deployment.hub_token.is_some() {
         option("hub-token-file", format!("{HUB_TOKEN_FOLDER}/token"));
     }
