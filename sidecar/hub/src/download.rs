@@ -10,7 +10,6 @@ use crate::rate::RateGuard;
 use crate::settings::HubBounds;
 
 /// A body that is being received. Dropping it closes the transfer.
-#[derive(Debug)]
 pub struct Download {
     response: reqwest::Response,
     subject: String,
@@ -18,6 +17,18 @@ pub struct Download {
     declared_size: Option<u64>,
     idle: std::time::Duration,
     rate: RateGuard,
+}
+
+/// Without the response, which holds the signed address.
+impl std::fmt::Debug for Download {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Download")
+            .field("subject", &self.subject)
+            .field("offset", &self.offset)
+            .field("declared_size", &self.declared_size)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Download {

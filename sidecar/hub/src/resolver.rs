@@ -72,3 +72,25 @@ impl Resolve for GuardedResolver {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn resolve(endpoint_host: &str, is_endpoint_private: bool, name: &str) -> Result<usize, String> {
+        let private_endpoint = PrivateEndpoint::new(is_endpoint_private);
+        let resolver = GuardedResolver { endpoint_host: endpoint_host.to_owned(), private_endpoint };
+        let found = resolver.resolve(name.parse().unwrap()).await;
+        found.map(Iterator::count).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_this_machine_is_for_the_endpoint_alone() {
+        assert!(resolve("localhost", false, "localhost").await.unwrap() > 0);
+        assert!(resolve("hub.example", true, "localhost").await.unwrap() > 0);
+        assert!(resolve("hub.example", false, "localhost").await.unwrap_err().contains("private"));
+        assert!(
+            resolve("hub.example", false, "no-such-host.invalid").await.unwrap_err().contains("no address")
+        );
+    }
+}

@@ -313,47 +313,6 @@ fn endpoints_are_checked() {
     }
 }
 
-/// Row 61: nothing that the client or the libraries below it log holds the token.
-#[tokio::test]
-async fn no_log_holds_the_token() {
-    let (hub, commit) = hub().await;
-    hub.require_token("tiny/model", "hf_secret").unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let token_file = folder.path().join("token");
-    std::fs::write(&token_file, "hf_secret").unwrap();
-    let client = HubClient::new(HubSettings { token_file: Some(token_file), ..settings(&hub) }).unwrap();
-    let log = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let writer = std::sync::Arc::clone(&log);
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || LogWriter(std::sync::Arc::clone(&writer)))
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
-    client.revision(&repository(), &Revision::main()).await.unwrap();
-    fetch(&client, &commit, "sub dir/model.bin").await.unwrap();
-    hub.fault(On::any(), Fault::status(500));
-    let error = fetch(&client, &commit, "config.json").await.unwrap_err();
-    tracing::error!(error = &error as &dyn std::error::Error, ?client, "failed");
-    drop(guard);
-    let log = String::from_utf8_lossy(&log.lock().unwrap()).into_owned();
-    assert!(log.contains("asking the hub"), "the log was caught");
-    assert!(!log.contains("hf_secret"), "{log}");
-    assert!(!log.contains("signature="), "a signed address is a credential");
-}
-
-struct LogWriter(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for LogWriter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// An image without root certificates can use a Hub that speaks plain HTTP. Another process, because the certificates
 /// are found through the environment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
