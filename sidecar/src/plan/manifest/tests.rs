@@ -19,7 +19,7 @@ fn refusal(text: &str) -> String {
 #[test]
 fn the_example_becomes_a_plan() {
     let manifest = Manifest::from_yaml(EXAMPLE).unwrap();
-    assert_eq!(manifest.budget.bytes, 512 << 20);
+    assert_eq!(manifest.budget.bytes, 1 << 30);
     assert_eq!(manifest.plan.salt, "default/video-translation");
     let [whisper, translation, detection] = manifest.plan.models.as_slice() else { panic!("three models") };
     let weights: Vec<u8> = whisper.versions.iter().map(|version| version.weight.percent()).collect();
@@ -58,8 +58,8 @@ fn what_the_cluster_refuses_is_refused_with_the_field_and_what_to_write() {
         ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: [ende]", "must be SOURCE-TARGET"),
         ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: [en-de, en-de]", "\"en-de\" is there twice"),
         ("hf://ostler/whisper-v1", "s3://ostler/whisper-v1", "must be hf://"),
-        ("host: 512Mi", "host: much", "\"much\" is no amount of memory"),
-        ("host: 512Mi", "host: 512Mi\n    evictTo: 90", "must be less than memory.evictAbove"),
+        ("host: 1Gi", "host: much", "\"much\" is no amount of memory"),
+        ("host: 1Gi", "host: 1Gi\n    evictTo: 90", "must be less than memory.evictAbove"),
         ("task: translation", "task: transcription", "not of the right shape"),
     ];
     for (line, replacement, expected) in table {
