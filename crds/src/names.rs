@@ -283,7 +283,7 @@ impl FromStr for StorageUri {
             return Ok(Self::Hub { repository: repository.parse()?, revision });
         }
         let path = value.strip_prefix("file://").ok_or_else(refused)?;
-        let is_safe = path.starts_with('/') && path.len() <= 1024 && !path.contains('\0');
+        let is_safe = path.starts_with('/') && (2..=1024).contains(&path.len()) && !path.contains('\0');
         if !is_safe || path.split('/').any(|part| part == "..") {
             return Err(refused());
         }

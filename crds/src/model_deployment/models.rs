@@ -95,7 +95,7 @@ pub struct VersionSpec {
     /// for each of the model's language pairs.
     #[schemars(length(max = 1024))]
     #[x_kube(
-        validation = Rule::new("self.matches('^(file:///.+|hf://([A-Za-z0-9_]|[{]languagePair[}])(([A-Za-z0-9_.-]|[{]languagePair[}]){0,94}([A-Za-z0-9_]|[{]languagePair[}]))?/([A-Za-z0-9_]|[{]languagePair[}])(([A-Za-z0-9_.-]|[{]languagePair[}]){0,94}([A-Za-z0-9_]|[{]languagePair[}]))?(:[A-Za-z0-9_+]([A-Za-z0-9_+./-]{0,126}[A-Za-z0-9_+-])?)?)$')")
+        validation = Rule::new("self.matches('^(file:///.+|hf://([A-Za-z0-9_]|[{]languagePair[}])(([A-Za-z0-9_.-]|[{]languagePair[}]){0,94}([A-Za-z0-9_]|[{]languagePair[}]))?/([A-Za-z0-9_]|[{]languagePair[}])(([A-Za-z0-9_.-]|[{]languagePair[}]){0,94}([A-Za-z0-9_]|[{]languagePair[}]))?(:([A-Za-z0-9_+]|[{]languagePair[}])(([A-Za-z0-9_+./-]|[{]languagePair[}]){0,126}([A-Za-z0-9_+-]|[{]languagePair[}]))?)?)$')")
             .message("storageUri must be hf://ORGANISATION/REPOSITORY[:REVISION], such as hf://openai/whisper-base:main, or file:///ABSOLUTE/PATH; the only placeholder is {languagePair}"),
         validation = Rule::new("self.startsWith('file:') ? !self.matches('/[.][.](/|$)') : !self.matches('[.][.]|//.*//|[.]/|/[.]|^hf://[^:]*--')")
             .message("storageUri must not hold '..', a part of a revision that begins or ends with '.', an empty part, or '--' in a repository's name: write the plain path or name")

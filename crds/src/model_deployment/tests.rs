@@ -1,6 +1,7 @@
 //! Every rule of the definition, run as the API server runs it, without one.
 
 use kube::core::cel::Validator;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::definitions::definitions;
@@ -214,5 +215,53 @@ fn storage_uris_that_the_rules_accept_can_be_parsed() {
         let messages = messages(&object, None);
         assert!(messages.iter().any(|message| message.starts_with("storageUri must")), "{uri}: {messages:?}");
         assert!(uri.contains('{') || uri.parse::<crate::names::StorageUri>().is_err(), "{uri} parses");
+    }
+}
+
+/// The rules of `storageUri` alone.
+fn storage_uri_schema() -> Value {
+    let definition = definitions().remove(0);
+    let schema = definition.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
+    let schema = serde_json::to_value(schema).unwrap();
+    let path = "/properties/spec/properties/models/items/properties/versions/items/properties/storageUri";
+    schema.pointer(path).unwrap().clone()
+}
+
+/// Texts that look like a `storageUri`, most of them wrong in some place.
+fn nearly_storage_uri() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "a",
+        "B",
+        "7",
+        "_",
+        "-",
+        ".",
+        "/",
+        ":",
+        "+",
+        "--",
+        "..",
+        "//",
+        "{languagePair}",
+        "{other}",
+        " ",
+        "main",
+        "opus-mt",
+    ]);
+    let scheme =
+        prop::sample::select(vec!["hf://", "hf://a/b", "hf://a/b:", "file:///", "file://", "s3://", ""]);
+    (scheme, prop::collection::vec(piece, 0..8))
+        .prop_map(|(scheme, pieces)| format!("{scheme}{}", pieces.concat()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn the_api_server_and_the_operator_accept_the_same_storage_uris(uri in nearly_storage_uri()) {
+        thread_local!(static SCHEMA: Value = storage_uri_schema());
+        let accepted = SCHEMA.with(|schema| Validator::new().validate(schema, &json!(uri), None).is_ok());
+        let parsed = uri.replace("{languagePair}", "en-de").parse::<crate::names::StorageUri>();
+        prop_assert_eq!(accepted, parsed.is_ok(), "{}: {:?}", uri, parsed);
     }
 }

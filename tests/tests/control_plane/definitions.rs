@@ -313,3 +313,19 @@ async fn two_appliers_each_keep_the_model_that_they_applied() {
     let left = api.patch("video", &PatchParams::apply("text-team"), &Patch::Apply(none)).await.unwrap();
     assert_eq!(names(&left), ["whisper"]);
 }
+
+#[tokio::test]
+async fn every_example_is_accepted() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("examples").await;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let examples: Vec<_> = files.filter(|path| path.extension().is_some_and(|it| it == "yaml")).collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let example = example.display().to_string();
+        let arguments = ["-n", &namespace, "apply", "--dry-run=server", "-f", &example];
+        let applied = control_plane.run("kubectl", &arguments).await;
+        assert!(applied.status.success(), "{example}: {}", String::from_utf8_lossy(&applied.stderr));
+    }
+}
