@@ -42,35 +42,16 @@ pub(super) struct Encoded {
     pub(super) mask: Tensor,
 }
 
-/// The names of tensors that transformers keeps beside the weights and computes itself.
+/// The names of tensors that transformers computes itself, and of further copies of tied ones.
 pub(super) fn is_ignorable(name: &str) -> bool {
-    name.ends_with("embed_positions.weight")
-        || name == "lm_head.weight"
-        || name.ends_with(".embed_tokens.weight")
+    let is_embedding = name.ends_with(".embed_tokens.weight") || name == "model.shared.weight";
+    is_embedding || name == "lm_head.weight" || name.ends_with(".embed_positions.weight")
 }
 
 impl Model {
     pub(super) fn load(weights: &Weights, config: Config) -> Result<Self, LoadError> {
         let width = config.width;
-        let shared = "model.shared.weight";
-        let source = "model.encoder.embed_tokens.weight";
-        let target = "model.decoder.embed_tokens.weight";
-        let head = "lm_head.weight";
-        let source_names: &[&str] = match (config.shares_embeddings, config.ties_output) {
-            (true, true) => &[shared, source, target, head],
-            (true, false) => &[shared, source, target],
-            (false, _) => &[source],
-        };
-        let source_weight = first_of(weights, source_names, &[config.source_vocabulary, width])?;
-        let target_names: &[&str] = if config.ties_output { &[target, head] } else { &[target] };
-        let target_shape = [config.target_vocabulary, width];
-        let target_weight = if config.shares_embeddings {
-            source_weight.clone()
-        } else {
-            first_of(weights, target_names, &target_shape)?
-        };
-        let head_weight =
-            if config.ties_output { target_weight.clone() } else { weights.tensor(head, &target_shape)? };
+        let embeddings = Embeddings::load(weights, &config)?;
         let encoder = (0..config.encoder.layers)
             .map(|layer| EncoderLayer::load(weights, &config, layer))
             .collect::<Result<_, _>>()?;
@@ -78,13 +59,13 @@ impl Model {
             .map(|layer| DecoderLayer::load(weights, &config, layer))
             .collect::<Result<_, _>>()?;
         Ok(Self {
-            source_embedding: Embedding::new(source_weight, width),
-            target_embedding: Embedding::new(target_weight, width),
+            source_embedding: Embedding::new(embeddings.source, width),
+            target_embedding: Embedding::new(embeddings.target, width),
             encoder_positions: positions(weights, "model.encoder.embed_positions.weight", &config)?,
             decoder_positions: positions(weights, "model.decoder.embed_positions.weight", &config)?,
             encoder,
             decoder,
-            output: head_weight.t()?,
+            output: embeddings.output.t()?,
             output_bias: weights.optional("final_logits_bias", &[1, config.target_vocabulary])?,
             config,
         })
@@ -179,6 +160,54 @@ impl DecoderLayer {
             cross_attention: Attention::load(weights, &prefix, "encoder_attn", config.width, heads)?,
             feed_forward: FeedForward::load(weights, &prefix, config, config.decoder)?,
         })
+    }
+}
+
+/// The three places of embeddings, which are one tensor in most models.
+struct Embeddings {
+    source: Tensor,
+    target: Tensor,
+    /// Vocabulary of the target x width.
+    output: Tensor,
+}
+
+impl Embeddings {
+    /// Takes each tensor once, by the first of its names that the files have: which of the names of a tied
+    /// tensor are written differs between versions of transformers.
+    fn load(weights: &Weights, config: &Config) -> Result<Self, LoadError> {
+        let shared = "model.shared.weight";
+        let source = "model.encoder.embed_tokens.weight";
+        let target = "model.decoder.embed_tokens.weight";
+        let head = "lm_head.weight";
+        let source_shape = [config.source_vocabulary, config.width];
+        let target_shape = [config.target_vocabulary, config.width];
+        match (config.shares_embeddings, config.ties_output) {
+            (true, true) => {
+                let one = first_of(weights, &[shared, source, target, head], &source_shape)?;
+                Ok(Self { source: one.clone(), target: one.clone(), output: one })
+            }
+            // Nothing is tied then, although the config says shared: each has its own where the file has it.
+            (true, false) => {
+                let output = weights.tensor(head, &target_shape)?;
+                let source_weight = first_of(weights, &[source, shared], &source_shape)?;
+                let target_weight = if weights.contains(target) {
+                    weights.tensor(target, &target_shape)?
+                } else {
+                    source_weight.clone()
+                };
+                Ok(Self { source: source_weight, target: target_weight, output })
+            }
+            (false, true) => {
+                let target_weight = first_of(weights, &[target, head], &target_shape)?;
+                let source = weights.tensor(source, &source_shape)?;
+                Ok(Self { source, target: target_weight.clone(), output: target_weight })
+            }
+            (false, false) => Ok(Self {
+                source: weights.tensor(source, &source_shape)?,
+                target: weights.tensor(target, &target_shape)?,
+                output: weights.tensor(head, &target_shape)?,
+            }),
+        }
     }
 }
 

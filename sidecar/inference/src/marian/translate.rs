@@ -233,7 +233,11 @@ fn is_same_language(asked: &str, own: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_same_language;
+    use std::path::Path;
+
+    use super::*;
+    use crate::weights::Purpose;
+    use crate::weights::pickle::PicklePolicy;
 
     #[test]
     fn languages_are_compared_as_far_as_their_codes_allow() {
@@ -247,6 +251,56 @@ mod tests {
         ];
         for (asked, own, expected) in cases {
             assert_eq!(is_same_language(asked, own), expected, "{asked} {own}");
+        }
+    }
+
+    fn planned(folder: &str, text: &str, target: Option<&str>) -> (Marian, Plan) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let marian = super::super::load(&folder, &PicklePolicy::Refused, Purpose::Run).unwrap();
+        let job = TranslateJob {
+            texts: vec![text.to_owned()],
+            source: None,
+            target: target.map(str::to_owned),
+            beams: None,
+            split_sentences: true,
+        };
+        let code = marian.checked_languages(&job).unwrap();
+        let plan = marian.plan(&job, code, &Control::default()).unwrap();
+        (marian, plan)
+    }
+
+    #[test]
+    fn an_over_long_sentence_is_cut_and_nothing_of_it_is_dropped() {
+        let clauses = vec!["We load fourteen houses"; 60].join(", ");
+        let words = vec!["seven"; 700].join(" ");
+        let letters = "sevenopen".repeat(300);
+        for text in [clauses, words, letters] {
+            let (marian, plan) = planned("../../examples/models/opus-mt-en-de", &text, None);
+            assert!(plan.units.len() > 1);
+            let mut whole = String::new();
+            for slot in &plan.answers[0] {
+                match slot {
+                    Slot::Space(space) => whole.push_str(space),
+                    Slot::Unit(unit) => {
+                        assert!(plan.units[*unit].len() <= marian.max_source_tokens);
+                        whole.push_str(&marian.tokenizer.decode(&plan.units[*unit]).unwrap());
+                    }
+                }
+            }
+            // What the vocabulary lacks cannot come back, and is the same in both.
+            let known = |text: &str| text.chars().filter(|one| "sevnopt".contains(*one)).collect::<String>();
+            assert_eq!(known(&whole), known(&text));
+        }
+    }
+
+    #[test]
+    fn a_target_language_is_put_before_every_sentence() {
+        let folder = "tests/goldens/marian/shared";
+        for (text, target) in [("the dog. The sun.", Some("fr")), (">>fr<< the dog. The sun.", None)] {
+            let (marian, plan) = planned(folder, text, target);
+            let code = marian.tokenizer.encode(">>fr<<").unwrap()[0];
+            assert_eq!(plan.units.len(), 2, "{text}");
+            assert!(plan.units.iter().all(|unit| unit[0] == code), "{text}");
         }
     }
 }
