@@ -64,7 +64,7 @@ impl Config {
                 return Err(incompatible(format!("{field} is {value}, it must be 1 to {MAX_DIMENSION}")));
             }
         }
-        if raw.hidden_size % raw.num_attention_heads != 0 {
+        if !raw.hidden_size.is_multiple_of(raw.num_attention_heads) {
             return Err(incompatible(format!(
                 "hidden_size is {}, no multiple of num_attention_heads {}",
                 raw.hidden_size, raw.num_attention_heads

@@ -171,6 +171,9 @@ mod tests {
 
     const FORBIDDEN: f32 = f32::NEG_INFINITY;
 
+    /// What it shows, the rule, the tokens so far, the scores after it.
+    type Case = (&'static str, Box<dyn LogitsProcessor>, &'static [u32], [f32; 4]);
+
     fn applied(processor: &dyn LogitsProcessor, tokens: &[u32]) -> Vec<f32> {
         let mut scores = vec![1.0, -1.0, 2.0, 0.5];
         processor.apply(tokens, &mut scores);
@@ -179,7 +182,7 @@ mod tests {
 
     #[test]
     fn each_rule_changes_what_its_name_says() {
-        let cases: Vec<(&str, Box<dyn LogitsProcessor>, &[u32], [f32; 4])> = vec![
+        let cases: Vec<Case> = vec![
             ("repetition", Box::new(RepetitionPenalty { penalty: 2.0 }), &[0, 1, 0], [0.5, -2.0, 2.0, 0.5]),
             ("ngram", Box::new(NoRepeatNgram { size: 2 }), &[0, 2, 0], [1.0, -1.0, FORBIDDEN, 0.5]),
             ("ngram, short", Box::new(NoRepeatNgram { size: 2 }), &[0], [1.0, -1.0, 2.0, 0.5]),

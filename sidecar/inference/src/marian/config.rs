@@ -111,7 +111,7 @@ impl Config {
             ("decoder_attention_heads", raw.decoder_attention_heads),
         ];
         for (field, value) in heads {
-            if raw.d_model % value != 0 {
+            if !raw.d_model.is_multiple_of(value) {
                 return Err(incompatible(format!(
                     "d_model is {}, no multiple of {field} {value}",
                     raw.d_model

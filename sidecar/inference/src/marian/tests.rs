@@ -32,6 +32,23 @@ fn the_shipped_model_translates_as_transformers_does() {
     assert_eq!(translate(&marian, &texts, None), expected);
 }
 
+#[test]
+fn the_other_direction_and_a_pickle_do_too() {
+    let marian = load(&shipped("opus-mt-de-en"), &PicklePolicy::Refused, Purpose::Run).unwrap();
+    assert_eq!(translate(&marian, &["Wir laden vierzehn Häuser!"], None), ["We load fourteen houses!"]);
+    let refused = load(&shipped("opus-mt-en-fr"), &PicklePolicy::Refused, Purpose::Run).err().unwrap();
+    assert_eq!(refused.reason(), "Unsafe");
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(shipped("opus-mt-en-fr")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let pickle = copy.path().join(files::SINGLE_PICKLE);
+    crate::weights::pickle::convert(&pickle, &copy.path().join(files::SINGLE_SAFETENSORS)).unwrap();
+    let marian = load(copy.path(), &PicklePolicy::Refused, Purpose::Run).unwrap();
+    assert_eq!(translate(&marian, &["We load fourteen houses!"], None), ["Nous chargeons quatorze maisons!"]);
+}
+
 /// What transformers computes with one of the tiny models of `tests/goldens/make_marian.py`.
 #[derive(serde::Deserialize)]
 struct Goldens {
@@ -102,7 +119,8 @@ fn greedy_and_beam_search_find_the_tokens_of_transformers_alone_and_in_a_batch()
             let beams = beams.parse().unwrap();
             let together = marian.generate(&goldens.tokens, beams, &Control::default()).unwrap();
             for ((tokens, together), expected) in goldens.tokens.iter().zip(together).zip(expected) {
-                let alone = marian.generate(&[tokens.clone()], beams, &Control::default()).unwrap();
+                let alone =
+                    marian.generate(std::slice::from_ref(tokens), beams, &Control::default()).unwrap();
                 assert_eq!(&alone[0], expected, "{name}, {beams} beams, alone");
                 assert_eq!(&together, expected, "{name}, {beams} beams, in a batch");
             }
