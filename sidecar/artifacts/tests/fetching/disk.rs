@@ -1,6 +1,7 @@
 //! Disks that are full, read-only or broken.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -59,4 +60,41 @@ async fn a_cache_that_cannot_be_written_to_is_named() {
     assert_eq!((error.reason(), error.is_retryable()), ("CacheFailed", false), "{error}");
     assert!(error.to_string().contains("models--tiny--model"), "{error}");
     assert_eq!(Cache::open("/proc/none".into()).unwrap_err().reason(), "CacheFailed");
+}
+
+/// Row 17: the system calls of a fetch in their order. The contents are synced after their last write and before they
+/// get their name, and the name is synced after that, so that a power loss at any point leaves the whole file or none.
+/// Where calls cannot be traced there is nothing to look at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contents_are_synced_before_they_get_their_name() {
+    let bench = bench().await;
+    let log = bench.folder.path().join("calls");
+    let traced = |log: &Path| {
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-y", "-qq", "-e", "trace=write,fsync,/^rename", "-e", "signal=none", "-o"])
+            .arg(log);
+        command
+    };
+    if !traced(&log).arg("true").status().is_ok_and(|status| status.success()) {
+        return;
+    }
+    let mut command = child(traced(&log), &bench);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+
+    let calls = fs::read_to_string(&log).unwrap();
+    let calls: Vec<&str> = calls.lines().collect();
+    let blobs = bench.stored().join("blobs");
+    for entry in fs::read_dir(&blobs).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let partial = format!("{name}.incomplete");
+        let is_call = |call: &str, kind: &str, path: &str| call.contains(kind) && call.contains(path);
+        let renamed = calls.iter().position(|call| is_call(call, "rename", &partial)).unwrap();
+        let last_write = calls.iter().rposition(|call| is_call(call, " write(", &partial)).unwrap_or(0);
+        let synced = calls.iter().position(|call| is_call(call, "fsync(", &partial)).unwrap();
+        let folder = format!("<{}>", blobs.display());
+        let folder_synced = calls.iter().rposition(|call| is_call(call, "fsync(", &folder)).unwrap();
+        assert!(last_write < synced && synced < renamed && renamed < folder_synced, "{name}: {calls:#?}");
+    }
 }
