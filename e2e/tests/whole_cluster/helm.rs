@@ -5,7 +5,7 @@ use std::time::Duration;
 use ostler_e2e::command::CommandError;
 use serde_json::Value;
 
-use crate::world::{Space, speech};
+use crate::world::{Space, translator};
 
 /// Installs a chart that holds just this object, and waits.
 fn install(space: &Space<'_>, manifest: &Value, limit: Duration) -> Result<String, CommandError> {
@@ -19,8 +19,8 @@ fn install(space: &Space<'_>, manifest: &Value, limit: Duration) -> Result<Strin
 }
 
 pub(crate) fn helm_waits_until_the_models_are_loaded(space: &Space<'_>) {
-    install(space, &speech("speech", "whisper-v1", 2), Duration::from_secs(120)).unwrap();
-    let status = space.get(&["mdep", "speech"])["status"].clone();
+    install(space, &translator("words", 2), Duration::from_secs(120)).unwrap();
+    let status = space.get(&["mdep", "words"])["status"].clone();
     let ready = status["conditions"].as_array().unwrap().iter().find(|one| one["type"] == "Ready").unwrap();
     assert_eq!(ready["status"], "True", "Helm returned too early: {status}");
     assert_eq!(status["readyReplicas"], 2);
@@ -28,8 +28,10 @@ pub(crate) fn helm_waits_until_the_models_are_loaded(space: &Space<'_>) {
 }
 
 pub(crate) fn helm_fails_for_a_missing_model(space: &Space<'_>) {
-    let error = install(space, &speech("speech", "no-such-model", 1), Duration::from_secs(20)).unwrap_err();
-    let status = space.get(&["mdep", "speech"])["status"].clone();
+    let mut manifest = translator("words", 1);
+    manifest["spec"]["models"][0]["versions"][0]["storageUri"] = "hf://ostler/no-such-model".into();
+    let error = install(space, &manifest, Duration::from_secs(20)).unwrap_err();
+    let status = space.get(&["mdep", "words"])["status"].clone();
     let text = status.to_string();
     assert!(text.contains("no-such-model"), "the status names what is missing: {text} (Helm said {error})");
     space.world.access.helm(&["uninstall", "pipeline", "--namespace", &space.name]).unwrap();

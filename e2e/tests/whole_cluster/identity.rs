@@ -5,7 +5,7 @@ use ostler_e2e::image::{self, Image};
 use ostler_e2e::installation::HUB_NAMESPACE;
 use serde_json::{Value, json};
 
-use crate::world::{Space, refused, speech};
+use crate::world::{Space, refused, translator};
 
 /// An image with a tool that an intruder would bring.
 fn intruder_image(space: &Space<'_>) -> Option<String> {
@@ -32,7 +32,7 @@ fn forged(name: &str, uid: &str) -> Value {
             "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}],
         },
         "spec": {
-            "deployment": "speech",
+            "deployment": "words",
             "podUid": uid,
             "container": {"name": "ostler-sidecar", "startedAt": "2026-01-01T00:00:00Z"},
         },
@@ -41,7 +41,7 @@ fn forged(name: &str, uid: &str) -> Value {
 
 pub(crate) fn a_report_cannot_be_forged(space: &Space<'_>) {
     let image = intruder_image(space).unwrap_or_else(|| "registry.k8s.io/kubectl:v1.35.0".to_owned());
-    let mut manifest = speech("speech", "whisper-v1", 1);
+    let mut manifest = translator("words", 1);
     manifest["spec"]["template"] = json!({"spec": {
         "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [{
@@ -56,8 +56,8 @@ pub(crate) fn a_report_cannot_be_forged(space: &Space<'_>) {
         }],
     }});
     space.apply(&manifest);
-    space.wait_until_ready("speech");
-    let pod = space.pods("speech")[0].clone();
+    space.wait_until_ready("words");
+    let pod = space.pods("words")[0].clone();
     let name = pod["metadata"]["name"].as_str().unwrap();
     let uid = pod["metadata"]["uid"].as_str().unwrap();
     let inside = |arguments: &[&str], input: &str| -> Result<String, CommandError> {
@@ -66,7 +66,7 @@ pub(crate) fn a_report_cannot_be_forged(space: &Space<'_>) {
     };
 
     let models = inside(&["get", "--raw", "/v1/models", "--server=http://127.0.0.1:8470"], "").unwrap();
-    assert!(models.contains("whisper"), "the sidecar answers the containers beside it: {models}");
+    assert!(models.contains("translation"), "the sidecar answers the containers beside it: {models}");
 
     let token = "/var/run/secrets/kubernetes.io/serviceaccount/token";
     let refusal = inside(&["create", "-f", token], "").unwrap_err().to_string();
@@ -76,7 +76,7 @@ pub(crate) fn a_report_cannot_be_forged(space: &Space<'_>) {
         ["--server=https://kubernetes.default.svc", "--insecure-skip-tls-verify", "--namespace", &space.name];
     let refusal = inside(&[&cluster[..], &["--token=guessed", "create", "-f", "-"]].concat(), &report);
     let refusal = refusal.unwrap_err().to_string();
-    assert!(refusal.contains("Unauthorized"), "{refusal}");
+    assert!(refusal.contains("provide credentials") || refusal.contains("Unauthorized"), "{refusal}");
 
     // Even the sidecar's own token, bound to its pod, writes no other pod's report.
     let account = pod["spec"]["serviceAccountName"].as_str().unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use reqwest::multipart::{Form, Part};
+use crate::world::{ANSWER, QUESTION};
 
 /// The load ends by itself after this long, whatever happens to the test.
 const LONGEST: Duration = Duration::from_secs(240);
@@ -18,18 +18,16 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts `clients` that each transcribe a clip over and over. Every other one opens a connection for each request,
-    /// as short-lived clients do; the rest keep theirs.
-    pub(crate) fn start(base: &str, file: &str, clients: usize) -> Self {
+    /// Starts `clients` that each ask for a translation over and over. Every other one opens a connection for each
+    /// request, as short-lived clients do; the rest keep theirs.
+    pub(crate) fn start(base: &str, clients: usize) -> Self {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let audio = std::fs::read(crate::world::clip(file)).unwrap();
-        let (url, stopped, count) =
-            (format!("{base}/v1/audio/transcriptions"), Arc::clone(&stop), Arc::clone(&answered));
+        let (url, stopped, count) = (format!("{base}/translate"), Arc::clone(&stop), Arc::clone(&answered));
         let worker = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let work = (0..clients).map(|number| {
                 let keep = number % 2 == 0;
-                client(url.clone(), audio.clone(), keep, Arc::clone(&stopped), Arc::clone(&count))
+                client(url.clone(), keep, Arc::clone(&stopped), Arc::clone(&count))
             });
             runtime.block_on(futures::future::join_all(work)).into_iter().flatten().collect()
         });
@@ -51,7 +49,6 @@ impl Load {
 
 async fn client(
     url: String,
-    audio: Vec<u8>,
     keep_connection: bool,
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -65,18 +62,19 @@ async fn client(
         .unwrap();
     let (started, mut failures) = (Instant::now(), Vec::new());
     while !stop.load(Ordering::Relaxed) && started.elapsed() < LONGEST {
-        let file = Part::bytes(audio.clone()).file_name("clip.wav");
-        let form = Form::new().text("model", "whisper").part("file", file);
         let began = started.elapsed();
-        match client.post(&url).multipart(form).send().await {
-            Ok(answer) if answer.status().is_success() => match answer.bytes().await {
-                Ok(_) => drop(answered.fetch_add(1, Ordering::Relaxed)),
-                Err(error) => failures.push(format!("after {began:?}: {error:?}")),
-            },
-            Ok(answer) => failures.push(format!("after {began:?}: {}", answer.status())),
-            Err(error) => failures.push(format!("after {began:?}: {error:?}")),
+        let request = client.post(&url).header("content-type", "application/json").body(QUESTION);
+        match ask(request).await {
+            Ok(()) => drop(answered.fetch_add(1, Ordering::Relaxed)),
+            Err(error) => failures.push(format!("after {began:?}: {error}")),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     failures
+}
+
+async fn ask(request: reqwest::RequestBuilder) -> Result<(), String> {
+    let answer = request.send().await.map_err(|error| format!("{error:?}"))?;
+    let (status, text) = (answer.status(), answer.text().await.map_err(|error| format!("{error:?}"))?);
+    if status.is_success() && text.contains(ANSWER) { Ok(()) } else { Err(format!("{status}: {text}")) }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use ostler_e2e::installation::HUB_NAMESPACE;
 use serde_json::{Value, json};
 
-use crate::world::{READY, Space, eventually, speech};
+use crate::world::{READY, Space, eventually, translator};
 
-/// Slow enough that whisper-v2 (2.4 MB) takes half a minute.
-const SLOW: &str = "--bytes-per-second=80000";
+/// Slow enough that the model (1.5 MB) takes twenty seconds.
+const SLOW: &str = "--bytes-per-second=75000";
 
 /// Makes the hub slow, and quick again when dropped.
 struct SlowHub<'a>(&'a Space<'a>);
@@ -50,40 +50,40 @@ fn downloading_pod(space: &Space<'_>) -> Value {
         if version["state"] != "Downloading" || completed == 0 {
             return None;
         }
-        space.pods("speech").into_iter().find(|pod| pod["metadata"]["name"] == report["metadata"]["name"])
+        space.pods("words").into_iter().find(|pod| pod["metadata"]["name"] == report["metadata"]["name"])
     })
 }
 
 pub(crate) fn a_sidecar_killed_while_loading_comes_back(space: &Space<'_>) {
     let hub = SlowHub::new(space);
-    space.apply(&speech("speech", "whisper-v2", 1));
+    space.apply(&translator("words", 1));
     let pod = downloading_pod(space);
-    assert_eq!(space.get(&["mdep", "speech"])["status"]["readyReplicas"], 0, "not ready before it is loaded");
+    assert_eq!(space.get(&["mdep", "words"])["status"]["readyReplicas"], 0, "not ready before it is loaded");
     kill_sidecars(&space.name);
     eventually("the container to start again", Duration::from_secs(60), || {
         let restarts =
-            space.pods("speech").first()?["status"]["containerStatuses"][0]["restartCount"].as_i64()?;
+            space.pods("words").first()?["status"]["containerStatuses"][0]["restartCount"].as_i64()?;
         (restarts >= 1).then_some(())
     });
     drop(hub);
-    space.wait_until_ready("speech");
-    let after = space.pods("speech");
+    space.wait_until_ready("words");
+    let after = space.pods("words");
     assert_eq!(after[0]["metadata"]["uid"], pod["metadata"]["uid"], "the same pod, started again");
 }
 
 pub(crate) fn a_pod_deleted_while_loading_is_replaced(space: &Space<'_>) {
     let hub = SlowHub::new(space);
-    space.apply(&speech("speech", "whisper-v2", 1));
+    space.apply(&translator("words", 1));
     let pod = downloading_pod(space);
     let name = pod["metadata"]["name"].as_str().unwrap();
     space.kubectl(&["delete", "pod", name, "--grace-period=0", "--force"]);
     drop(hub);
     eventually("another pod", READY, || {
-        let pods = space.pods("speech");
+        let pods = space.pods("words");
         (!pods.is_empty() && pods.iter().all(|other| other["metadata"]["uid"] != pod["metadata"]["uid"]))
             .then_some(())
     });
-    space.wait_until_ready("speech");
+    space.wait_until_ready("words");
     eventually("the deleted pod's report to go", READY, || {
         let reports = space.get(&["mrep"])["items"].as_array()?.clone();
         reports.iter().all(|report| report["metadata"]["name"] != name).then_some(())

@@ -3,28 +3,28 @@
 use std::time::Duration;
 
 use crate::load::Load;
-use crate::world::{READY, Space, eventually, speech};
+use crate::world::{READY, Space, eventually, translator};
 
 pub(crate) fn a_rolling_change_under_load_loses_no_request(space: &Space<'_>) {
-    let mut manifest = speech("speech", "whisper-v1", 2);
+    let mut manifest = translator("words", 2);
     space.apply(&manifest);
-    space.wait_until_ready("speech");
+    space.wait_until_ready("words");
     let before = pods(space);
     // This machine reaches Services of its own cluster as a pod would.
-    let address = space.kubectl(&["get", "service", "speech", "-o", "jsonpath={.spec.clusterIP}"]);
-    let load = Load::start(&format!("http://{address}:8470"), "20-en.wav", 4);
+    let address = space.kubectl(&["get", "service", "words", "-o", "jsonpath={.spec.clusterIP}"]);
+    let load = Load::start(&format!("http://{address}:8470"), 4);
     eventually("the first answers", Duration::from_secs(60), || (load.answered() > 10).then_some(()));
 
     manifest["spec"]["sidecar"] = serde_json::json!({"env": [{"name": "RUST_LOG", "value": "debug"}]});
     space.apply(&manifest);
-    space.wait_until_ready("speech");
+    space.wait_until_ready("words");
     eventually("every pod to be a new one", READY, || {
         let now = pods(space);
         (now.len() == 2 && now.iter().all(|pod| !before.contains(pod))).then_some(())
     });
     // Old pods are still draining; the load goes on until the last is gone.
     eventually("the old pods to be gone", READY, || {
-        let all = space.get(&["pods", "--selector=ostler.dev/deployment=speech"])["items"].as_array()?.len();
+        let all = space.get(&["pods", "--selector=ostler.dev/deployment=words"])["items"].as_array()?.len();
         (all == 2).then_some(())
     });
     let during = load.answered();
@@ -43,5 +43,5 @@ pub(crate) fn a_rolling_change_under_load_loses_no_request(space: &Space<'_>) {
 }
 
 fn pods(space: &Space<'_>) -> Vec<String> {
-    space.pods("speech").iter().map(|pod| pod["metadata"]["uid"].to_string()).collect()
+    space.pods("words").iter().map(|pod| pod["metadata"]["uid"].to_string()).collect()
 }

@@ -205,8 +205,8 @@ pub(crate) fn eventually<T>(what: &str, limit: Duration, mut ask: impl FnMut() -
     }
 }
 
-/// A deployment of one preloaded speech model, from the hub in the cluster.
-pub(crate) fn speech(name: &str, repository: &str, replicas: u32) -> Value {
+/// A deployment of one preloaded model from the hub in the cluster, which translates German.
+pub(crate) fn translator(name: &str, replicas: u32) -> Value {
     serde_json::json!({
         "apiVersion": "ostler.dev/v1alpha1",
         "kind": "ModelDeployment",
@@ -214,27 +214,30 @@ pub(crate) fn speech(name: &str, repository: &str, replicas: u32) -> Value {
         "spec": {
             "replicas": replicas,
             "models": [{
-                "name": "whisper",
-                "task": "automatic-speech-recognition",
+                "name": "translation",
+                "task": "translation",
                 "load": "Preload",
-                "versions": [{"name": "v1", "storageUri": format!("hf://ostler/{repository}")}],
+                "languagePairs": ["de-en"],
+                "versions": [{"name": "v1", "storageUri": "hf://ostler/opus-mt-{languagePair}"}],
             }],
             "memory": {"host": "256Mi"},
         },
     })
 }
 
-/// A clip of the examples.
-pub(crate) fn clip(name: &str) -> String {
-    format!("{}/../examples/audio/{name}", env!("CARGO_MANIFEST_DIR"))
-}
+/// What the shipped model is asked, as the body of a LibreTranslate request, and what it answers.
+pub(crate) const QUESTION: &str = r#"{"q": "drei rechts sechs", "source": "de", "target": "en"}"#;
+/// See [`QUESTION`].
+pub(crate) const ANSWER: &str = "three right six";
 
-/// Transcribes a clip with `curl`, and answers the JSON.
-pub(crate) fn transcribe(base: &str, file: &str) -> Value {
-    let (url, file) = (format!("{base}/v1/audio/transcriptions"), format!("file=@{}", clip(file)));
-    let answer = output("curl", &["-sS", "--max-time", "60", &url, "-F", &file, "-F", "model=whisper"]);
+/// Asks [`QUESTION`] with `curl`, and answers the translation.
+pub(crate) fn translate(base: &str) -> String {
+    let url = format!("{base}/translate");
+    let json = "content-type: application/json";
+    let answer = output("curl", &["-sS", "--max-time", "60", &url, "-H", json, "-d", QUESTION]);
     let answer = answer.unwrap_or_else(|error| panic!("{error}"));
-    serde_json::from_str(&answer).unwrap_or_else(|_| panic!("not JSON: {answer}"))
+    let value: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("not JSON: {answer}"));
+    value["translatedText"].as_str().unwrap_or_else(|| panic!("no translation: {answer}")).to_owned()
 }
 
 /// Runs a command that must fail, and answers its words.
