@@ -7,6 +7,9 @@ use ostler_crds::status::condition;
 use crate::outcome::Outcome;
 use crate::pins::{PinKey, Pins};
 
+#[cfg(test)]
+mod tests;
+
 /// The longest note, in bytes, that the API takes.
 const MAX_NOTE: usize = 1024;
 

@@ -55,7 +55,9 @@ pub async fn publish(
     context: &Context,
 ) -> Result<Option<Duration>, PublishError> {
     let owner = deployment.uid().unwrap_or_default();
+    let notes = events::notes(in_force, &status, outcome);
     if in_force == Some(&status) {
+        record(deployment, notes, context).await;
         return Ok(None);
     }
     let now = Instant::now();
@@ -77,9 +79,7 @@ pub async fn publish(
     });
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     api.patch_status(&name, &parameters, &Patch::Apply(&patch)).await.map_err(PublishError::Request)?;
-    for note in events::notes(in_force, &status, outcome) {
-        record(deployment, note, context).await;
-    }
+    record(deployment, notes, context).await;
     let based_on = deployment.resource_version().unwrap_or_default();
     context.memory.publish(&owner, Published { based_on, status: Arc::new(status), at: now });
     Ok(None)
@@ -99,16 +99,18 @@ fn pause(
 }
 
 /// An event that is lost is no reason to fail: the status says the same.
-async fn record(deployment: &ModelDeployment, note: Note, context: &Context) {
-    let event = Event {
-        type_: if note.warning { EventType::Warning } else { EventType::Normal },
-        reason: note.reason,
-        note: Some(note.text),
-        action: "Reconcile".to_owned(),
-        secondary: None,
-    };
-    if let Err(error) = context.recorder.publish(&event, &deployment.object_ref(&())).await {
-        tracing::warn!(%error, "an event could not be written");
+async fn record(deployment: &ModelDeployment, notes: Vec<Note>, context: &Context) {
+    for note in notes {
+        let event = Event {
+            type_: if note.warning { EventType::Warning } else { EventType::Normal },
+            reason: note.reason,
+            note: Some(note.text),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = context.recorder.publish(&event, &deployment.object_ref(&())).await {
+            tracing::warn!(%error, "an event could not be written");
+        }
     }
 }
 

@@ -190,6 +190,10 @@ fn ready(
         Outcome::Applied(_) if loaded.status != "True" => {
             verdict("False", "ModelsNotLoaded", loaded.message.as_str())
         }
+        Outcome::Applied(_) if facts.behind > 0 => {
+            let pods = format!("ready pods that have not taken up the newest plan yet: {}", facts.behind);
+            verdict("False", "PlanNotObeyed", pods)
+        }
         Outcome::Applied(_) if pinned.status != "True" => {
             verdict("False", "VersionsNotPinned", pinned.message.as_str())
         }

@@ -34,6 +34,8 @@ pub(super) struct Facts {
     pub(super) preloaded: Vec<String>,
     /// Those of them that some ready pod has not loaded, or all of them where there is no ready pod.
     pub(super) not_loaded: Vec<String>,
+    /// Ready pods that do not obey the plan yet.
+    pub(super) behind: usize,
     /// `model@version: reason: message` of each version that failed in some pod, once each.
     pub(super) failed: Vec<(String, String)>,
     /// How far preloading has come over all pods.
@@ -67,10 +69,12 @@ pub(super) fn gather(
         unpinned: Vec::new(),
         preloaded: Vec::new(),
         not_loaded: Vec::new(),
+        behind: 0,
         failed: Vec::new(),
         progress_percent: progress(desired, &pods),
     };
     let Some(plan) = plan else { return facts };
+    facts.behind = pods.iter().filter(|pod| pod.ready && !obeys(pod, plan)).count();
     for model in &plan.models {
         for version in &model.versions {
             let name = format!("{}@{}", model.name, version.name);
@@ -80,7 +84,7 @@ pub(super) fn gather(
             }
             facts.failed.extend(failure(model, version, &pods).map(|failure| (name.clone(), failure)));
             if model.load == LoadPolicy::Preload {
-                if !loaded_everywhere(plan, model, version, &pods) {
+                if !loaded_everywhere(model, version, &pods) {
                     facts.not_loaded.push(name.clone());
                 }
                 facts.preloaded.push(name);
@@ -90,20 +94,16 @@ pub(super) fn gather(
     facts
 }
 
-/// Loaded in every ready pod that obeys this plan or a newer one, and in one at least.
-fn loaded_everywhere(
-    plan: &ServingPlan,
-    model: &PlannedModel,
-    version: &PlannedVersion,
-    pods: &[&ObservedPod],
-) -> bool {
+fn obeys(pod: &ObservedPod, plan: &ServingPlan) -> bool {
+    pod.report.as_ref().is_some_and(|report| report.plan_generation >= plan.generation)
+}
+
+/// Loaded at its pins in every ready pod, and in one at least.
+fn loaded_everywhere(model: &PlannedModel, version: &PlannedVersion, pods: &[&ObservedPod]) -> bool {
     let mut ready = pods.iter().filter(|pod| pod.ready).peekable();
     ready.peek().is_some()
-        && ready.all(|pod| {
-            pod.report.as_ref().is_some_and(|report| {
-                report.plan_generation >= plan.generation && reported::is_loaded(report, model, version)
-            })
-        })
+        && ready
+            .all(|pod| pod.report.as_ref().is_some_and(|report| reported::is_loaded(report, model, version)))
 }
 
 /// One failure of the version: that of the first pod by name.

@@ -165,13 +165,15 @@ fn why_pods_are_pending_is_in_the_conditions() {
 }
 
 #[test]
-fn pods_that_obey_an_older_plan_do_not_count_as_loaded() {
+fn a_pod_that_obeys_an_older_plan_is_waited_for() {
     let mut older = loaded("a");
     older.report.as_mut().unwrap().plan_generation = 2;
     let status =
         compute(&spec().build(), &observed(vec![older, loaded("b")]), &applied(&spec(), &KNOWN), at(0));
-    assert_eq!(status.loaded, "0/2");
-    assert_eq!(shown(&status)[5], "ModelsLoaded=False Loading");
+    assert_eq!(shown(&status)[0], "Ready=False PlanNotObeyed");
+    assert!(message(&status, condition::READY).ends_with("newest plan yet: 1"));
+    // What is loaded stays loaded meanwhile.
+    assert_eq!((status.loaded.as_str(), shown(&status)[5].as_str()), ("2/2", "ModelsLoaded=True Loaded"));
 }
 
 #[test]
