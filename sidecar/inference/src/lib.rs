@@ -4,12 +4,14 @@
 //! folder of them into an [`engine::Engine`], which turns a [`engine::Job`] into an [`engine::Output`] on the
 //! calling thread.
 
+pub mod audio;
 pub mod classify;
 pub mod engine;
 pub mod error;
 pub mod files;
 pub mod footprint;
 pub mod generate;
+pub mod languages;
 pub mod load;
 pub mod marian;
 pub mod text;
