@@ -1,11 +1,12 @@
 //! The Ostler sidecar: fetches, verifies, loads, evicts and serves the models of one pod.
 //!
 //! [`residency`] and [`routing`] decide, as pure functions over values; [`manager::Manager`] is the handle on the
-//! task that carries the decisions out; `http` answers requests with it; `run` puts the parts together.
+//! task that carries the decisions out; [`http`] answers requests with it; `run` puts the parts together.
 
 pub mod args;
 mod causes;
 pub mod config;
+pub mod http;
 pub mod lease;
 pub mod loader;
 pub mod manager;

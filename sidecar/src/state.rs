@@ -42,7 +42,7 @@ impl Default for Limits {
             body_bytes: 2 * 1024 * 1024,
             text_characters: 100_000,
             texts: 256,
-            audio_seconds: 4 * 3600,
+            audio_seconds: 2 * 3600,
             request_time: Duration::from_secs(3600),
             concurrent_requests: 512,
         }

@@ -1,0 +1,134 @@
+//! The interfaces of a sidecar: OpenAI's audio API, LibreTranslate's API, and the status pages.
+//!
+//! Handlers read a request into typed values (the `*_form` and `*_choice` modules, all pure), acquire a version
+//! through the [`Manager`](crate::manager::Manager), run the job and write the answer. Failures are
+//! [`error::ApiError`]s until the layer of their protocol gives them its shape. Nothing here changes any state of
+//! the process.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+
+use api::Api;
+use caller::RequestId;
+use error::ApiError;
+
+use crate::metrics::Metrics;
+use crate::state::AppState;
+
+mod admission;
+mod api;
+mod body;
+mod caller;
+mod detect;
+mod error;
+mod excerpt;
+#[cfg(test)]
+mod fixtures;
+mod headers;
+mod health;
+mod language_choice;
+mod languages;
+mod libretranslate_body;
+mod model_choice;
+mod models;
+mod multipart;
+mod progress;
+mod provenance;
+pub mod server;
+mod speech;
+mod speech_form;
+mod subtitles;
+mod transcript_body;
+mod translate;
+mod translate_form;
+
+/// The serving listener: what clients call.
+pub fn app(state: AppState) -> Router {
+    let api = Api::new(state.clone());
+    let openai = Router::new()
+        .route("/v1/audio/transcriptions", post(speech::transcriptions))
+        .route("/v1/audio/translations", post(speech::translations))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{model}", get(models::one));
+    let libretranslate = Router::new()
+        .route("/translate", post(translate::translate))
+        .route("/detect", post(detect::detect))
+        .route("/languages", get(languages::languages));
+    let openai = guard(openai, &api).layer(middleware::map_response(error::as_problem));
+    let libretranslate =
+        guard(libretranslate, &api).layer(middleware::map_response(error::as_libretranslate));
+    // Streams of progress last as long as their clients like, so no deadline and no place among the requests.
+    let metrics = state.metrics.clone();
+    let progress = Router::new().route("/progress", get(progress::progress)).with_state(state);
+    finish(openai.merge(libretranslate).merge(progress), metrics)
+}
+
+/// The status listener: what the kubelet, Prometheus and people look at.
+pub fn status_app(state: AppState) -> Router {
+    let metrics = state.metrics.clone();
+    let router = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/progress", get(progress::progress))
+        .with_state(state);
+    finish(router, metrics)
+}
+
+/// What every endpoint of a protocol has: a place among the requests, a deadline, a panic that ends no process.
+fn guard(router: Router<Api>, api: &Api) -> Router {
+    router
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(CatchPanicLayer::custom(error::from_panic))
+        .layer(middleware::from_fn_with_state(api.clone(), admit))
+        .with_state(api.clone())
+}
+
+/// What every request has: an id, a line in the log, a place in the metrics, an answer to an unknown path.
+fn finish(router: Router, metrics: Metrics) -> Router {
+    router
+        .fallback(|| async { error::as_problem(ApiError::UnknownEndpoint.into_response()).await })
+        .layer(middleware::from_fn_with_state(metrics, record))
+        .layer(CatchPanicLayer::custom(error::from_panic))
+        .layer(middleware::from_fn(caller::identify))
+}
+
+/// Lets a request in where there is a place, and cuts it off at the deadline.
+async fn admit(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let permit = match api.admission.request() {
+        Ok(permit) => permit,
+        Err(error) => return error.into_response(),
+    };
+    let allowed = api.app.limits.request_time;
+    let outcome = tokio::time::timeout(allowed, next.run(request)).await;
+    drop(permit);
+    outcome.unwrap_or_else(|_| ApiError::DeadlineExceeded { allowed }.into_response())
+}
+
+/// Logs and counts a request by its route and never by its path, since a path is the client's text.
+async fn record(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
+    let method = request.method().clone();
+    let id = request.extensions().get::<RequestId>().map_or("", |id| id.0.as_str()).to_owned();
+    let span = tracing::info_span!("request", %method, route = route.as_str(), request_id = id);
+    let started = Instant::now();
+    async move {
+        let response = next.run(request).await;
+        let (status, elapsed) = (response.status().as_u16(), started.elapsed());
+        metrics.observe_request(&route, status, elapsed);
+        tracing::info!(status, milliseconds = elapsed.as_millis() as u64, "answered");
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! What the handlers share: the manager, the limits, the permits, and how a version is acquired.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use ostler_crds::names::Task;
+use ostler_inference::engine::{Control, Job, Output};
+
+use super::admission::Admission;
+use super::error::{ApiError, Attempt};
+use super::provenance;
+use crate::lease::{Lease, Provenance};
+use crate::manager::AcquireError;
+use crate::pool::RunError;
+use crate::routing::{self, Request, RouteError};
+use crate::snapshot::Snapshot;
+use crate::state::AppState;
+use crate::target::VersionKey;
+
+/// When a client may ask again for a version that only a change of the plan can help.
+const AFTER_A_CHANGE: Duration = Duration::from_secs(60);
+
+/// The state of every handler of the serving listener. Cloning is cheap.
+#[derive(Clone)]
+pub(super) struct Api {
+    pub(super) app: AppState,
+    pub(super) admission: Arc<Admission>,
+}
+
+impl Api {
+    pub(super) fn new(app: AppState) -> Self {
+        let admission = Arc::new(Admission::new(&app.limits));
+        Self { app, admission }
+    }
+
+    /// Whether the plan has a version for the request, before anything is done for it.
+    ///
+    /// # Errors
+    /// [`ApiError::UnknownModel`], [`ApiError::UnknownLanguagePair`].
+    pub(super) fn check_route(&self, request: &Request) -> Result<(), ApiError> {
+        routing::candidates(&self.app.manager.plan(), request).map(|_| ()).map_err(route_error)
+    }
+
+    /// Acquires a version for the request.
+    ///
+    /// # Errors
+    /// The routing's, [`ApiError::ModelUnavailable`], [`ApiError::ShuttingDown`].
+    pub(super) async fn acquire(&self, request: Request) -> Result<Lease, ApiError> {
+        let outcome = self.app.manager.acquire(request.clone()).await;
+        outcome.map_err(|error| {
+            let candidates = routing::candidates(&self.app.manager.plan(), &request).unwrap_or_default();
+            acquire_error(error, &candidates, &self.app.manager.snapshot())
+        })
+    }
+}
+
+impl Api {
+    /// Says in the response's headers, and in the metrics, which versions answered.
+    pub(super) fn credit(&self, response: &mut Response, used: &[Provenance]) {
+        provenance::add(response.headers_mut(), used);
+        used.iter().for_each(|provenance| self.app.metrics.observe_served(provenance));
+    }
+}
+
+/// Runs a job. `names` maps the job's fields to those of the endpoint.
+///
+/// # Errors
+/// [`ApiError::Busy`] where the queue is full, else what the engine says.
+pub(super) async fn run(lease: &Lease, job: Job, names: &[(&str, &str)]) -> Result<Output, ApiError> {
+    // Dropping this future, as happens when the client goes away, cancels the job.
+    lease.run(job, Control::default()).await.map_err(|error| match error {
+        RunError::Engine(error) => ApiError::engine(&error, names),
+        RunError::Busy { retry_after, .. } => ApiError::Busy { what: "this model", retry_after },
+        RunError::Panicked(message) => {
+            tracing::error!(%message, "an engine panicked");
+            ApiError::Internal
+        }
+    })
+}
+
+/// An answer of another kind than the job's: the model has another task than the plan says.
+pub(super) fn wrong_output(expected: Task) -> ApiError {
+    tracing::error!(%expected, "an engine gave another kind of answer than its job asked for");
+    ApiError::Internal
+}
+
+fn route_error(error: RouteError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        RouteError::UnknownModel { .. } | RouteError::UnknownVersion { .. } => {
+            ApiError::UnknownModel { message }
+        }
+        RouteError::UnknownLanguagePair { .. } | RouteError::LanguagePairNeeded { .. } => {
+            ApiError::UnknownLanguagePair { message }
+        }
+    }
+}
+
+fn acquire_error(error: AcquireError, candidates: &[VersionKey], snapshot: &Snapshot) -> ApiError {
+    let message = error.to_string();
+    match error {
+        AcquireError::Route(error) => route_error(error),
+        AcquireError::Unavailable { retry_after, .. } => ApiError::ModelUnavailable {
+            message,
+            attempts: attempts(candidates, snapshot),
+            retry_after: retry_after.unwrap_or(AFTER_A_CHANGE),
+        },
+        AcquireError::Busy { retry_after, .. } => {
+            ApiError::ModelUnavailable { message, attempts: attempts(candidates, snapshot), retry_after }
+        }
+        AcquireError::Removed { .. } => ApiError::UnknownModel { message },
+        AcquireError::ShuttingDown => ApiError::ShuttingDown,
+    }
+}
+
+/// What became of each candidate: its last failure, or where it stands.
+fn attempts(candidates: &[VersionKey], snapshot: &Snapshot) -> Vec<Attempt> {
+    let attempt = |key: &VersionKey| {
+        let version = snapshot.versions.iter().find(|version| version.key == *key);
+        let failure = version.and_then(|version| version.last_failure.as_ref());
+        let state = || version.map_or_else(|| "Unknown".to_owned(), |version| format!("{:?}", version.state));
+        let (reason, message) = match failure {
+            Some(failure) => (failure.reason.clone(), failure.message.clone()),
+            None => (state(), "not loaded yet".to_owned()),
+        };
+        Attempt { version: key.to_string(), reason, message }
+    };
+    candidates.iter().map(attempt).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! The response headers that say what produced an answer, so that a pipeline can record it.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::headers as names;
+use crate::lease::Provenance;
+
+/// Adds the headers of each version that had a part in the answer, once each, in the order of use.
+pub(super) fn add(headers: &mut HeaderMap, used: &[Provenance]) {
+    for provenance in used {
+        append(headers, names::MODEL, provenance.model.as_str());
+        append(headers, names::VERSION, provenance.version.as_str());
+        append(headers, names::REVISION, &provenance.revision);
+        append(headers, names::DTYPE, &provenance.dtype.to_string());
+        if let Some(fallback) = &provenance.fallback {
+            append(headers, names::FALLBACK, fallback.chosen.as_str());
+        }
+    }
+}
+
+fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    // Names and commits are plain ASCII; a value that is not would be no header and is left out.
+    let Ok(value) = HeaderValue::from_str(value) else { return };
+    if !headers.get_all(&name).iter().any(|present| present == value) {
+        headers.append(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ostler_crds::names::Dtype;
+
+    use super::*;
+    use crate::lease::Fallback;
+
+    fn provenance(version: &str, revision: &str, fallback: Option<&str>) -> Provenance {
+        Provenance {
+            model: "translation".parse().unwrap(),
+            version: version.parse().unwrap(),
+            language_pair: None,
+            revision: revision.to_owned(),
+            dtype: Dtype::Float32,
+            fallback: fallback.map(|chosen| Fallback {
+                chosen: chosen.parse().unwrap(),
+                reason: "Corrupted".to_owned(),
+                message: "the hash differs".to_owned(),
+            }),
+        }
+    }
+
+    #[test]
+    fn one_version_has_one_value_each_and_a_fallback_names_the_chosen_one() {
+        let mut headers = HeaderMap::new();
+        add(&mut headers, &[provenance("v1", "abc", Some("v2"))]);
+        for (name, value) in [
+            ("x-ostler-model", "translation"),
+            ("x-ostler-version", "v1"),
+            ("x-ostler-revision", "abc"),
+            ("x-ostler-dtype", "float32"),
+            ("x-ostler-fallback", "v2"),
+        ] {
+            assert_eq!(headers[name], value);
+        }
+    }
+
+    #[test]
+    fn several_versions_are_listed_once_each() {
+        let mut headers = HeaderMap::new();
+        add(
+            &mut headers,
+            &[provenance("v1", "abc", None), provenance("v1", "def", None), provenance("v1", "abc", None)],
+        );
+        let values = |name: &str| {
+            headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(values("x-ostler-version"), ["v1"]);
+        assert_eq!(values("x-ostler-revision"), ["abc", "def"]);
+        assert!(values("x-ostler-fallback").is_empty());
+    }
+
+    #[test]
+    fn a_revision_that_would_break_a_header_is_left_out() {
+        let mut headers = HeaderMap::new();
+        add(&mut headers, &[provenance("v1", "a\r\nset-cookie: x", None)]);
+        assert!(!headers.contains_key("x-ostler-revision"));
+    }
+}

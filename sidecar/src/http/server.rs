@@ -1,0 +1,241 @@
+//! Serves a router on a listener: bounded connections, bounded time for the head of a request, and a shutdown that
+//! lets requests in work end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+/// Bounds of one listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerBounds {
+    /// Connections at once; more wait in the kernel's queue.
+    pub connections: usize,
+    /// How long the head of a request may take, and how long a connection may stand idle.
+    pub head_time: Duration,
+    /// How long requests in work may take once the shutdown has begun.
+    pub drain_time: Duration,
+}
+
+impl Default for ServerBounds {
+    fn default() -> Self {
+        Self { connections: 4_096, head_time: Duration::from_secs(10), drain_time: Duration::from_secs(25) }
+    }
+}
+
+/// The most headers of one request.
+const MAX_HEADERS: usize = 100;
+
+/// The most bytes of the head of one request.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// How long a client may leave sent bytes unread before the kernel closes the connection.
+const STALLED_WRITE: Duration = Duration::from_secs(30);
+
+/// How long to wait after the kernel could not give a connection, usually for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `shutdown` is done, then until the connections are idle or the drain time is over.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: ServerBounds,
+    shutdown: impl Future<Output = ()>,
+) {
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    let stop = CancellationToken::new();
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &places) => accepted,
+            // Finished connections are let go of as they finish.
+            Some(_) = connections.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, place)) => {
+                let connection = connection(stream, router.clone(), bounds.head_time, stop.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    stop.cancel();
+    let all_ended =
+        timeout(bounds.drain_time, async { while connections.join_next().await.is_some() {} }).await;
+    if all_ended.is_err() {
+        tracing::warn!(connections = connections.len(), "requests were cut off by the shutdown");
+    }
+    connections.shutdown().await;
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    // Answers are small and complete; waiting to fill a packet would only delay them.
+    stream.set_nodelay(true)?;
+    // A client that stops reading, or is gone without a word, does not hold its place for ever.
+    SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED_WRITE))?;
+    Ok((stream, place))
+}
+
+async fn connection(stream: TcpStream, router: Router, head_time: Duration, stop: CancellationToken) {
+    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        let mut router = router.clone();
+        async move { Ok::<_, Infallible>(answer(&mut router, request).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_time)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD_BYTES);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        // A client that goes away is its own affair.
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+async fn answer(router: &mut Router, request: hyper::Request<Incoming>) -> axum::response::Response {
+    match router.call(request.map(Body::new)).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    struct Running {
+        address: std::net::SocketAddr,
+        stop: oneshot::Sender<()>,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    async fn start(router: Router, bounds: ServerBounds) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            serve(listener, router, bounds, async { drop(stopped.await) }).await;
+        });
+        Running { address, stop, task }
+    }
+
+    fn router() -> Router {
+        Router::new().route("/", get(|| async { "hello" })).route(
+            "/slow",
+            get(|| async {
+                sleep(Duration::from_millis(300)).await;
+                "done"
+            }),
+        )
+    }
+
+    async fn ask(stream: &mut TcpStream, path: &str) {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_head_that_never_ends_is_cut_off_while_others_are_served() {
+        let bounds = ServerBounds { head_time: Duration::from_millis(200), ..ServerBounds::default() };
+        let running = start(router(), bounds).await;
+        let mut silent = TcpStream::connect(running.address).await.unwrap();
+        let mut trickling = TcpStream::connect(running.address).await.unwrap();
+        trickling.write_all(b"GET / HTTP/1.1\r\nhost: ").await.unwrap();
+        let mut honest = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut honest, "/").await;
+        let mut head = [0; 15];
+        honest.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+        for stream in [&mut silent, &mut trickling] {
+            let mut rest = Vec::new();
+            let ended = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+            assert!(ended.is_ok(), "the connection is still open");
+        }
+        running.stop.send(()).unwrap();
+        running.task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn connections_over_the_bound_wait_for_a_place() {
+        let bounds = ServerBounds { connections: 1, ..ServerBounds::default() };
+        let running = start(router(), bounds).await;
+        let mut first = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut first, "/").await;
+        let mut byte = [0];
+        first.read_exact(&mut byte).await.unwrap();
+        let mut second = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut second, "/").await;
+        assert!(timeout(Duration::from_millis(200), second.read_exact(&mut byte)).await.is_err());
+        drop(first);
+        timeout(Duration::from_secs(5), second.read_exact(&mut byte)).await.unwrap().unwrap();
+        running.stop.send(()).unwrap();
+        running.task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_lets_the_request_in_work_end_and_closes_idle_connections() {
+        let running = start(router(), ServerBounds::default()).await;
+        let _idle = TcpStream::connect(running.address).await.unwrap();
+        let mut working = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut working, "/slow").await;
+        sleep(Duration::from_millis(100)).await;
+        running.stop.send(()).unwrap();
+        let mut answer = String::new();
+        working.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("done"), "{answer}");
+        timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_does_not_wait_for_ever() {
+        let endless = Router::new().route("/", get(std::future::pending::<&'static str>));
+        let bounds = ServerBounds { drain_time: Duration::from_millis(200), ..ServerBounds::default() };
+        let running = start(endless, bounds).await;
+        let mut waiting = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut waiting, "/").await;
+        sleep(Duration::from_millis(50)).await;
+        running.stop.send(()).unwrap();
+        timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
+    }
+}

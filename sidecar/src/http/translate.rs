@@ -1,0 +1,163 @@
+//! `POST /translate` of LibreTranslate's API.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use ostler_crds::names::Task;
+use ostler_inference::engine::{Job, Output, TranslateJob};
+use serde::Serialize;
+
+use super::api::{self, Api};
+use super::caller::Caller;
+use super::detect::classify;
+use super::error::ApiError;
+use super::language_choice::{Detection, detected, is_same, is_served, translator};
+use super::libretranslate_body::read_fields;
+use super::model_choice;
+use super::translate_form::{Source, parse_translate};
+use crate::lease::Provenance;
+use crate::routing;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    translated_text: OneOrMany<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detected_language: Option<OneOrMany<Detection>>,
+}
+
+/// One text goes back as one, a list as a list.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    fn of(mut values: Vec<T>, is_list: bool) -> Self {
+        match values.pop() {
+            Some(value) if !is_list => Self::One(value),
+            last => {
+                values.extend(last);
+                Self::Many(values)
+            }
+        }
+    }
+}
+
+/// Translates one text or many.
+pub(super) async fn translate(
+    State(api): State<Api>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let fields = read_fields(request, &api.app.limits).await?;
+    let request = parse_translate(&fields, &api.app.limits)?;
+    let texts = request.texts.texts;
+    let (sources, detections) = match request.source {
+        Source::Language(language) => (vec![language; texts.len()], None),
+        Source::Auto => {
+            let (labels, _) = classify(&api, &caller, None, texts.clone()).await?;
+            let plan = api.app.manager.plan();
+            let detections: Option<Vec<_>> = detected(&plan, &texts, &labels).into_iter().collect();
+            let detections = detections.ok_or_else(|| ApiError::InvalidParameter {
+                parameter: "source".to_owned(),
+                message: "the language could not be detected; name it".to_owned(),
+            })?;
+            (detections.iter().map(|detection| detection.language.clone()).collect(), Some(detections))
+        }
+    };
+    let job = Batch {
+        api: &api,
+        caller: &caller,
+        model: request.model.as_deref().or(caller.model.as_deref()),
+        target: &request.target,
+        split_sentences: request.split_sentences,
+    };
+    let (translated, used) = job.translate(texts, &sources).await?;
+    let is_list = request.texts.is_list;
+    let answer = Answer {
+        translated_text: OneOrMany::of(translated, is_list),
+        detected_language: detections.map(|detections| OneOrMany::of(detections, is_list)),
+    };
+    let mut response = Json(answer).into_response();
+    api.credit(&mut response, &used);
+    Ok(response)
+}
+
+/// The texts of one request, which may be in several languages.
+struct Batch<'request> {
+    api: &'request Api,
+    caller: &'request Caller,
+    model: Option<&'request str>,
+    target: &'request str,
+    split_sentences: bool,
+}
+
+impl Batch<'_> {
+    /// Translates texts, each from its language, with one job for each language.
+    async fn translate(
+        &self,
+        texts: Vec<String>,
+        sources: &[String],
+    ) -> Result<(Vec<String>, Vec<Provenance>), ApiError> {
+        let mut by_source: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, source) in sources.iter().enumerate() {
+            by_source.entry(source).or_default().push(index);
+        }
+        let requests = by_source.keys().map(|source| self.route(source)).collect::<Result<Vec<_>, _>>()?;
+        let mut answers = texts.clone();
+        let mut used = Vec::new();
+        for ((source, indexes), request) in by_source.into_iter().zip(requests) {
+            let Some(request) = request else { continue };
+            let texts = indexes.iter().map(|&index| texts[index].clone()).collect();
+            let lease = self.api.acquire(request).await?;
+            let job = Job::Translate(TranslateJob {
+                texts,
+                source: Some(source.to_owned()),
+                target: Some(self.target.to_owned()),
+                beams: None,
+                split_sentences: self.split_sentences,
+            });
+            let Output::Translations(translated) = api::run(&lease, job, &[("texts", "q")]).await? else {
+                return Err(api::wrong_output(Task::Translation));
+            };
+            if translated.len() != indexes.len() {
+                return Err(api::wrong_output(Task::Translation));
+            }
+            for (index, text) in indexes.into_iter().zip(translated) {
+                answers[index] = text;
+            }
+            used.push(lease.provenance().clone());
+        }
+        Ok((answers, used))
+    }
+
+    /// Who translates from a language; nobody needs to where a text is in the target language already.
+    fn route(&self, source: &str) -> Result<Option<routing::Request>, ApiError> {
+        let plan = self.api.app.manager.plan();
+        let header = self.caller.version.as_deref();
+        let (model, version) = match self.model {
+            Some(model) => {
+                let choice = model_choice::parse(model, header)?;
+                (Some(choice.model), choice.version)
+            }
+            None => (None, model_choice::join(None, header)?),
+        };
+        if is_same(source, self.target) && is_served(&plan, source) {
+            return Ok(None);
+        }
+        let translator = translator(&plan, model.as_ref(), source, self.target)?;
+        let request = routing::Request {
+            model: translator.model,
+            language_pair: translator.language_pair,
+            version,
+            subject: self.caller.subject(None),
+        };
+        self.api.check_route(&request)?;
+        Ok(Some(request))
+    }
+}
