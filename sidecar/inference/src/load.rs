@@ -88,3 +88,6 @@ fn family(folder: &Path, task: Task) -> Result<Family, LoadError> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests;

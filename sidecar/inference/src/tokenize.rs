@@ -1,6 +1,8 @@
 //! Tokenizers from the files of a repository: `tokenizer.json` and sentencepiece models.
 
 use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use sentencepiece_rs::SentencePieceProcessor;
 use tokenizers::Tokenizer;
@@ -12,13 +14,16 @@ use crate::files;
 /// text where the model merges pairs.
 pub const MAX_PIECE_TEXT_BYTES: usize = 16 << 10;
 
+/// How long a parser may take. The largest published tokenizers need about two seconds.
+const PARSE_DEADLINE: Duration = Duration::from_secs(30);
+
 /// Reads `tokenizer.json` of a model's folder, without truncation and padding: callers do both.
 ///
 /// # Errors
 /// Where it is missing, too large, or no tokenizer.
 pub fn read_tokenizer(folder: &Path) -> Result<Tokenizer, LoadError> {
     let bytes = files::read_capped(folder, files::TOKENIZER)?;
-    let parsed = quietly(|| Tokenizer::from_bytes(&bytes).map_err(|error| error.to_string()));
+    let parsed = parsed(move || Tokenizer::from_bytes(&bytes).map_err(|error| error.to_string()));
     let mut tokenizer = parsed.map_err(|message| LoadError::corrupted(files::TOKENIZER, message))?;
     tokenizer.with_padding(None);
     tokenizer.with_truncation(None).map_err(|error| LoadError::corrupted(files::TOKENIZER, error))?;
@@ -31,13 +36,36 @@ pub fn read_tokenizer(folder: &Path) -> Result<Tokenizer, LoadError> {
 /// Where it is missing, too large, or no sentencepiece model.
 pub fn read_sentencepiece(folder: &Path, name: &str) -> Result<SentencePieceProcessor, LoadError> {
     let bytes = files::read_capped(folder, name)?;
-    quietly(|| SentencePieceProcessor::from_serialized_model(&bytes).map_err(|error| error.to_string()))
+    parsed(move || SentencePieceProcessor::from_serialized_model(&bytes).map_err(|error| error.to_string()))
         .map_err(|message| LoadError::corrupted(name, message))
 }
 
-/// Runs a parser of a library. A file from anywhere may hit an assertion in it, which is that file's fault and
-/// must not end the thread.
-fn quietly<T>(parse: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(parse))
-        .unwrap_or_else(|_| Err("the parser gave up on it".to_owned()))
+/// Runs a parser of a library on a thread of its own. A file from anywhere may hit an assertion in it, or keep
+/// it busy for ever: that is the file's fault, and must not end the caller or hold it up.
+fn parsed<T: Send + 'static>(
+    parse: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    // The receiver is gone only after the deadline: nobody waits for the outcome then.
+    let work = move || drop(sender.send(parse()));
+    let thread = std::thread::Builder::new().name("parse-tokenizer".to_owned()).spawn(work);
+    thread.map_err(|error| format!("no thread can be started to parse it: {error}"))?;
+    match receiver.recv_timeout(PARSE_DEADLINE) {
+        Ok(outcome) => outcome,
+        Err(RecvTimeoutError::Disconnected) => Err("the parser gave up on it".to_owned()),
+        Err(RecvTimeoutError::Timeout) => {
+            Err(format!("it was not parsed within {} s", PARSE_DEADLINE.as_secs()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parser_that_panics_is_an_error() {
+        let outcome: Result<(), String> = parsed(|| panic!("an assertion of a library"));
+        assert!(outcome.is_err_and(|message| message.contains("gave up")));
+    }
 }

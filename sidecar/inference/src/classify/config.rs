@@ -114,12 +114,13 @@ impl Config {
         self.raw.vocab_size
     }
 
-    /// The most numbers that the layers hold at once for one text of `tokens` tokens.
-    pub(super) fn states(&self, tokens: usize) -> u64 {
-        let [tokens, width, inner, heads] =
-            [tokens, self.raw.hidden_size, self.raw.intermediate_size, self.raw.num_attention_heads]
+    /// The most numbers that the layers hold at once for texts of `tokens` tokens in all, padding included, none
+    /// of them longer than `longest`.
+    pub(super) fn states(&self, tokens: usize, longest: usize) -> u64 {
+        let [tokens, longest, width, inner, heads] =
+            [tokens, longest, self.raw.hidden_size, self.raw.intermediate_size, self.raw.num_attention_heads]
                 .map(|size| size as u64);
-        tokens * (10 * width + 2 * inner) + 4 * heads * tokens * tokens
+        tokens * (10 * width + 2 * inner) + 4 * heads * tokens * longest
     }
 
     pub(super) fn xlm_roberta(&self) -> xlm_roberta::Config {

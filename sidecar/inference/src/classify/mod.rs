@@ -20,8 +20,11 @@ use crate::weights::{Purpose, Usage, Weights};
 use config::Config;
 use model::Model;
 
+/// The most tokens that are classified at once, padding included, unless one text alone has more. A job can be
+/// cancelled between batches, so they are short.
+const MAX_BATCH_TOKENS: usize = 1024;
 /// The most texts that are classified at once.
-const MAX_BATCH: usize = 8;
+const MAX_BATCH: usize = 32;
 /// The most texts of a job.
 const MAX_TEXTS: usize = 4096;
 /// What of a text is read, in bytes: far more than the most tokens hold.
@@ -54,8 +57,9 @@ pub fn inspect(
     pickle: &PicklePolicy,
 ) -> Result<Footprint, LoadError> {
     let (classifier, usage) = assemble(folder, architecture, pickle, Purpose::Measure)?;
-    let scratch = 4 * MAX_BATCH as u64 * classifier.config.states(classifier.max_tokens);
-    Ok(Footprint::new(usage, scratch))
+    let longest = classifier.max_tokens;
+    let numbers = classifier.config.states(MAX_BATCH_TOKENS.max(longest), longest);
+    Ok(Footprint::new(usage, 4 * numbers))
 }
 
 /// Loads a classifier.
@@ -110,8 +114,13 @@ impl Classifier {
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|text| std::cmp::Reverse(texts[*text].len()));
         let mut answers = vec![Vec::new(); texts.len()];
-        for batch in order.chunks(MAX_BATCH) {
+        let mut rest = order.as_slice();
+        while let Some(longest) = rest.first() {
             control.check()?;
+            // The longest of them comes first, and the others are filled up to it.
+            let fitting = MAX_BATCH_TOKENS / texts[*longest].len().max(1);
+            let (batch, others) = rest.split_at(fitting.clamp(1, MAX_BATCH).min(rest.len()));
+            rest = others;
             let tokens: Vec<&[u32]> = batch.iter().map(|text| texts[*text].as_slice()).collect();
             for (text, probabilities) in batch.iter().zip(self.probabilities(&tokens)?) {
                 answers[*text] = self.labelled(probabilities);

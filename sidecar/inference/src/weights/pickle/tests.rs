@@ -266,6 +266,18 @@ fn a_pickle_is_converted_once_by_a_child() {
 }
 
 #[test]
+fn a_repository_with_a_pickle_alone_becomes_an_engine() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/opus-mt-en-fr");
+    let scratch = tempfile::tempdir().unwrap();
+    let options =
+        crate::load::LoadOptions { dtype: ostler_crds::names::Dtype::Auto, pickle: policy(scratch.path()) };
+    let task = ostler_crds::names::Task::Translation;
+    let footprint = crate::load::inspect(&folder, task, &options).unwrap();
+    assert!(footprint.resident_bytes > 900_000);
+    crate::load::load(&folder, task, &options).unwrap().canary().unwrap();
+}
+
+#[test]
 fn what_the_child_refuses_is_typed_and_leaves_nothing_behind() {
     let payload = b"cos\nsystem\n(X\x02\x00\x00\x00idtR.";
     let cases: [(&str, Vec<u8>, &str, &str); 2] = [

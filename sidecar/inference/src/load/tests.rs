@@ -1,0 +1,71 @@
+use super::*;
+
+fn options(dtype: Dtype) -> LoadOptions {
+    LoadOptions { dtype, pickle: PicklePolicy::Refused }
+}
+
+fn shipped(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models").join(name)
+}
+
+#[test]
+fn the_shipped_models_load_for_their_task_in_both_formats_that_run() {
+    let cases =
+        [("opus-mt-en-de", Task::Translation), ("xlm-roberta-language-detection", Task::TextClassification)];
+    for (name, task) in cases {
+        for dtype in [Dtype::Auto, Dtype::Float32] {
+            assert!(inspect(&shipped(name), task, &options(dtype)).unwrap().resident_bytes > 0);
+            load(&shipped(name), task, &options(dtype)).unwrap().canary().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_format_that_does_not_run_is_named() {
+    for dtype in [Dtype::Bfloat16, Dtype::Float16, Dtype::Int8] {
+        let error = inspect(&shipped("opus-mt-en-de"), Task::Translation, &options(dtype)).unwrap_err();
+        assert_eq!(error.reason(), "Incompatible");
+        assert!(error.to_string().contains(&dtype.to_string()), "{error}");
+    }
+}
+
+#[test]
+fn an_architecture_that_the_task_has_no_engine_for_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        (Task::Translation, "mbart"),
+        (Task::Translation, "whisper"),
+        (Task::AutomaticSpeechRecognition, "wav2vec2"),
+        (Task::TextClassification, "deberta-v2"),
+    ];
+    for (task, model_type) in cases {
+        let config = serde_json::json!({"model_type": model_type});
+        std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+        let error = load(folder.path(), task, &options(Dtype::Auto)).err().unwrap();
+        assert_eq!(error.reason(), "Incompatible");
+        assert!(error.to_string().contains(model_type), "{error}");
+    }
+}
+
+#[test]
+fn a_folder_without_a_readable_config_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = || load(folder.path(), Task::Translation, &options(Dtype::Auto)).err().unwrap();
+    assert_eq!(refused().reason(), "MissingFile");
+    let cases: [(&str, String); 5] = [
+        ("nothing", String::new()),
+        ("a web page", "<html>".to_owned()),
+        ("no type", "{}".to_owned()),
+        ("deep nesting", "[".repeat(1_000_000)),
+        ("too large", " ".repeat(5 << 20)),
+    ];
+    for (name, text) in cases {
+        std::fs::write(folder.path().join("config.json"), text).unwrap();
+        let error = refused();
+        assert_eq!(error.reason(), "Corrupted", "{name}");
+        assert!(error.to_string().contains("config.json"), "{name}: {error}");
+    }
+    std::fs::remove_file(folder.path().join("config.json")).unwrap();
+    std::fs::create_dir(folder.path().join("config.json")).unwrap();
+    assert_eq!(refused().reason(), "Corrupted");
+}
