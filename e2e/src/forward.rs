@@ -29,9 +29,12 @@ impl Forward {
             .spawn()
             .map_err(|source| CommandError::Start { program: "kubectl".to_owned(), source })?;
         let mut line = String::new();
-        if let Some(stdout) = child.stdout.as_mut() {
+        if let Some(stdout) = child.stdout.take() {
+            let mut stdout = BufReader::new(stdout);
             // Nothing at all means that it has ended, which the exit status tells below.
-            let _ = BufReader::new(stdout).read_line(&mut line);
+            let _ = stdout.read_line(&mut line);
+            // It says a line for each connection, and would stop when nobody read them.
+            std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         }
         if let Some(port) = parse(&line) {
             return Ok(Self { child, port });

@@ -16,6 +16,7 @@ mod helm;
 mod identity;
 mod load;
 mod loading;
+mod outage;
 mod pod_security;
 mod rolling;
 mod scaling;
@@ -38,6 +39,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a_pod_waits_for_a_node_with_the_gpu", affinity::a_pod_waits_for_a_node_with_the_gpu),
     ("a_sidecar_killed_while_loading_comes_back", loading::a_sidecar_killed_while_loading_comes_back),
     ("a_pod_deleted_while_loading_is_replaced", loading::a_pod_deleted_while_loading_is_replaced),
+    ("requests_are_answered_while_the_api_server_is_away", outage::requests_are_answered),
     ("a_report_cannot_be_forged_from_a_user_container", identity::a_report_cannot_be_forged),
     ("a_rolling_change_under_load_loses_no_request", rolling::a_rolling_change_under_load_loses_no_request),
 ];
