@@ -17,3 +17,4 @@ pub mod marian;
 pub mod text;
 pub mod tokenize;
 pub mod weights;
+pub mod whisper;

@@ -12,7 +12,7 @@ pub use crate::weights::pickle::PicklePolicy;
 use crate::engine::Engine;
 use crate::files;
 use crate::weights::Purpose;
-use crate::{classify, marian};
+use crate::{classify, marian, whisper};
 
 /// How a model is to be loaded.
 #[derive(Debug, Clone)]
@@ -32,6 +32,7 @@ struct ModelType {
 enum Family {
     Marian,
     Classifier(classify::Architecture),
+    Whisper,
 }
 
 /// Measures a model from its headers and config.json, before any weight is read. A pickle is converted for it,
@@ -44,6 +45,7 @@ pub fn inspect(folder: &Path, task: Task, options: &LoadOptions) -> Result<Footp
     match family(folder, task)? {
         Family::Marian => marian::inspect(folder, &options.pickle),
         Family::Classifier(architecture) => classify::inspect(folder, architecture, &options.pickle),
+        Family::Whisper => whisper::inspect(folder, &options.pickle),
     }
 }
 
@@ -58,6 +60,7 @@ pub fn load(folder: &Path, task: Task, options: &LoadOptions) -> Result<Box<dyn 
         Family::Classifier(architecture) => {
             Ok(Box::new(classify::load(folder, architecture, &options.pickle, Purpose::Run)?))
         }
+        Family::Whisper => Ok(Box::new(whisper::load(folder, &options.pickle, Purpose::Run)?)),
     }
 }
 
@@ -78,6 +81,7 @@ fn family(folder: &Path, task: Task) -> Result<Family, LoadError> {
         Task::TextClassification => "xlm-roberta, roberta, bert",
     };
     match (task, model_type.as_str()) {
+        (Task::AutomaticSpeechRecognition, "whisper") => Ok(Family::Whisper),
         (Task::Translation, "marian") => Ok(Family::Marian),
         (Task::TextClassification, "xlm-roberta" | "roberta") => {
             Ok(Family::Classifier(classify::Architecture::XlmRoberta))

@@ -1,0 +1,52 @@
+//! What the tests of speech share: clips, jobs, running one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ostler_crds::names::{Dtype, Task};
+use ostler_inference::audio::{self, AudioLimits};
+use ostler_inference::engine::{Control, Engine, Job, Output, Temperature, TranscribeJob, Transcript};
+use ostler_inference::load::{LoadOptions, PicklePolicy};
+
+pub fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+/// A recording.
+pub struct Clip {
+    pub samples: Arc<[f32]>,
+}
+
+impl Clip {
+    pub fn read(file: &Path) -> Self {
+        let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let pcm = audio::decode(&bytes, &AudioLimits::default()).expect("a decodable clip");
+        Self { samples: pcm.samples.into() }
+    }
+}
+
+pub fn load(folder: &Path) -> Box<dyn Engine> {
+    let options = LoadOptions { dtype: Dtype::Float32, pickle: PicklePolicy::Refused };
+    ostler_inference::load::load(folder, Task::AutomaticSpeechRecognition, &options).expect("a model")
+}
+
+/// Transcribe with timestamps, all else as the interfaces' defaults have it.
+pub fn job(clip: &Clip) -> TranscribeJob {
+    TranscribeJob {
+        samples: Arc::clone(&clip.samples),
+        language: None,
+        translate: false,
+        timestamps: true,
+        prompt: None,
+        condition_on_previous_text: false,
+        beams: None,
+        temperature: Temperature::Ladder,
+    }
+}
+
+pub fn run(engine: &dyn Engine, job: TranscribeJob) -> Transcript {
+    match engine.run(&Job::Transcribe(job), &Control::default()) {
+        Ok(Output::Transcript(transcript)) => transcript,
+        other => panic!("no transcript: {other:?}"),
+    }
+}
