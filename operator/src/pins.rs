@@ -72,6 +72,17 @@ impl Decisions {
     }
 }
 
+impl Decisions {
+    /// Answers to all questions, with a commit that stands for any: what follows from them is as large as with the
+    /// real ones, so that what is too large is refused before the Hub is asked.
+    #[must_use]
+    pub fn as_if_answered(&self) -> Resolutions {
+        let any: Option<Commit> = "0".repeat(40).parse().ok();
+        let answer = || any.clone().ok_or_else(unasked);
+        self.questions().into_iter().map(|question| (question, answer())).collect()
+    }
+}
+
 /// Decides for every artifact whether its pin stays or is made.
 #[must_use]
 pub fn decide(deployment: &ValidatedDeployment, existing: Option<&ExistingPlan>) -> Decisions {

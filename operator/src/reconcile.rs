@@ -120,6 +120,8 @@ async fn step(
     let validated = validate::validate(deployment, &context.settings)?;
     ownership::check(&validated, &observed.live)?;
     let decisions = pins::decide(&validated, observed.plan.as_ref());
+    let largest = pins::settle(decisions.clone(), &validated, &decisions.as_if_answered());
+    desired::asked_for(&validated, &largest).to_json()?;
     let (answers, pause) = context.hub.resolve(decisions.questions()).await;
     let pins = pins::settle(decisions, &validated, &answers);
     let current = observed.plan.as_ref().and_then(|existing| existing.plan.as_ref());

@@ -151,6 +151,25 @@ fn two_artifacts_of_one_revision_get_one_commit_from_one_question() {
 }
 
 #[test]
+fn a_plan_that_is_too_large_is_known_before_anybody_is_asked() {
+    let pairs: Vec<String> = (0..64).map(|number| format!("l{number}-de")).collect();
+    let uri = format!("hf://{}/{}-{{languagePair}}", "o".repeat(90), "r".repeat(80));
+    let translation = |number: usize| {
+        let model = model(&format!("t{number}")).set("languagePairs", json!(pairs));
+        (0..8).fold(model, |model, version| model.version(&format!("v{version}"), &uri))
+    };
+    let size = |models: usize| {
+        let spec = (0..models).fold(deployment(), |spec, number| spec.model(translation(number))).validated();
+        let decisions = decide(&spec, None);
+        let answers = decisions.as_if_answered();
+        assert_eq!(answers.len(), 64);
+        desired::asked_for(&spec, &settle(decisions, &spec, &answers)).to_json()
+    };
+    assert!(size(1).is_ok());
+    assert!(matches!(size(5), Err(ostler_crds::serving_plan::PlanError::TooLarge { .. })));
+}
+
+#[test]
 fn an_unreadable_plan_is_no_memory() {
     let spec = deployment().model(whisper("hf://a/b")).validated();
     assert_eq!(decide(&spec, Some(&ExistingPlan::default())).questions().len(), 1);
