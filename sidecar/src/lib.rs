@@ -1,10 +1,11 @@
 //! The Ostler sidecar: fetches, verifies, loads, evicts and serves the models of one pod.
 //!
 //! [`residency`] and [`routing`] decide, as pure functions over values; [`manager::Manager`] is the handle on the
-//! task that carries the decisions out; [`http`] answers requests with it; `run` puts the parts together.
+//! task that carries the decisions out; [`http`] answers requests with it; [`run`] puts the parts together.
 
 pub mod args;
 mod causes;
+pub mod command;
 pub mod config;
 pub mod http;
 pub mod lease;
@@ -19,6 +20,7 @@ pub mod report;
 pub mod residency;
 mod residency_task;
 pub mod routing;
+pub mod run;
 pub mod snapshot;
 pub mod state;
 pub mod target;

@@ -1,2 +1,11 @@
 //! The `ostler-sidecar` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ostler_sidecar::args::Arguments;
+use ostler_sidecar::command;
+
+fn main() -> ExitCode {
+    command::execute(Arguments::parse().command)
+}

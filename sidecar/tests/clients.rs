@@ -1,6 +1,8 @@
 //! openai-python and libretranslatepy, both unchanged, against `ostler-sidecar serve` with the shipped models, which
 //! it fetches from a hub on loopback.
 
+#![expect(clippy::expect_used, reason = "a broken test environment must fail the test that stands on it")]
+
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

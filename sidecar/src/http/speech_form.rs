@@ -159,7 +159,7 @@ impl Raw {
                     "true is for temperature 0, from which the ladder climbs; leave one of them out";
                 return Err(invalid("temperature_fallback", message.to_owned()));
             }
-            (temperature, None | Some(true)) if temperature == 0.0 => Temperature::Ladder,
+            (0.0, None | Some(true)) => Temperature::Ladder,
             (temperature, _) => Temperature::Fixed(temperature),
         };
         let options = SpeechOptions {

@@ -1,0 +1,151 @@
+//! The composition root: puts the parts together, serves until it is told to stop, and stops gracefully.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use indicatif::MultiProgress;
+use jiff::Timestamp;
+use kube::Client;
+use ostler_artifacts::{ArtifactError, Cache};
+use ostler_crds::serving_plan::ServingPlan;
+use ostler_hub::{HubClient, HubError, HubSettings};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, HubConfig, Origin};
+use crate::http;
+use crate::http::server::{ServerBounds, serve};
+use crate::manager::Manager;
+use crate::metrics::{Metrics, MetricsError};
+use crate::model_loader::ModelLoader;
+use crate::plan::{ReadError, follow, keep_resolving, read_manifest, read_plan, resolve};
+use crate::report::{ClusterReporter, log_transitions, show_bars};
+use crate::residency::{Budget, Settings};
+use crate::state::{AppState, Limits};
+
+/// Why the process cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The Hub's client cannot be made.
+    #[error("the Hub's settings cannot be used")]
+    Hub(#[source] HubError),
+    /// The cache cannot be opened.
+    #[error("the cache folder cannot be used")]
+    Cache(#[source] ArtifactError),
+    /// There is no plan.
+    #[error("there is no plan to serve")]
+    Plan(#[source] ReadError),
+    /// The metrics cannot be set up.
+    #[error("the metrics cannot be set up")]
+    Metrics(#[source] MetricsError),
+    /// The program's own path is unknown, so that pickles cannot be converted.
+    #[error("the path of this program cannot be found; --allow-pickle=false does without it")]
+    Program(#[source] std::io::Error),
+}
+
+/// Serves `config` on two listeners until `shutdown` is done, then lets requests in work end. `bars` is where
+/// progress is drawn, where there is a terminal.
+///
+/// # Errors
+/// See [`RunError`]. Nothing that happens while serving ends the process.
+pub async fn run(
+    listener: TcpListener,
+    status_listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+    config: Config,
+    bars: Option<MultiProgress>,
+) -> Result<(), RunError> {
+    let started_at = Timestamp::now();
+    let hub = HubClient::new(hub_settings(&config.hub)).map_err(RunError::Hub)?;
+    let cache = Cache::open(config.cache_folder.clone()).map_err(RunError::Cache)?;
+    let (plan, budget) = first_plan(&config.origin, &hub, &cache).await?;
+    let program = config.allow_pickle.then(std::env::current_exe).transpose().map_err(RunError::Program)?;
+    let loader = Arc::new(ModelLoader::new(hub.clone(), cache.clone(), program));
+    let manager = Manager::start(loader, Settings::with_budget(budget), plan);
+    let metrics = Metrics::new().map_err(RunError::Metrics)?;
+    let state = AppState { manager: manager.clone(), limits: Limits::default(), metrics };
+
+    let mut background = JoinSet::new();
+    match bars {
+        Some(bars) => background.spawn(show_bars(bars, manager.watch())),
+        None => background.spawn(log_transitions(manager.watch())),
+    };
+    match config.origin {
+        Origin::Pod { plan_file, plan_config_map, identity, .. } => {
+            let client = client().await;
+            if let Some(client) = client.clone() {
+                let reporter = ClusterReporter::new(client, identity.clone(), started_at);
+                background.spawn(reporter.run(manager.watch()));
+            }
+            background.spawn(follow(client, identity.namespace, plan_config_map, plan_file, manager.clone()));
+        }
+        Origin::Manifest { .. } => {
+            background.spawn(keep_resolving(manager.clone(), hub, cache.root().to_owned()));
+        }
+    }
+
+    let (stop, stop_status) = (CancellationToken::new(), CancellationToken::new());
+    let bounds = ServerBounds::default();
+    let serving = tokio::spawn(serve(
+        listener,
+        http::app(state.clone()),
+        bounds.clone(),
+        stop.clone().cancelled_owned(),
+    ));
+    let showing = tokio::spawn(serve(
+        status_listener,
+        http::status_app(state),
+        bounds,
+        stop_status.clone().cancelled_owned(),
+    ));
+    tracing::info!(budget_bytes = budget.bytes, "serving");
+    shutdown.await;
+    tracing::info!("draining");
+    manager.drain();
+    tokio::time::sleep(config.grace).await;
+    stop.cancel();
+    // The status listener answers until the last request has ended.
+    let _ = serving.await;
+    stop_status.cancel();
+    let _ = showing.await;
+    background.shutdown().await;
+    Ok(())
+}
+
+async fn first_plan(
+    origin: &Origin,
+    hub: &HubClient,
+    cache: &Cache,
+) -> Result<(ServingPlan, Budget), RunError> {
+    match origin {
+        Origin::Pod { plan_file, budget, .. } => Ok((read_plan(plan_file).map_err(RunError::Plan)?, *budget)),
+        Origin::Manifest { file } => {
+            let mut manifest = read_manifest(file).map_err(RunError::Plan)?;
+            resolve(&mut manifest.plan, hub, cache.root()).await;
+            Ok((manifest.plan, manifest.budget))
+        }
+    }
+}
+
+/// The way to the API server; serving goes on without it.
+async fn client() -> Option<Client> {
+    match Client::try_default().await {
+        Ok(client) => Some(client),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(
+                error,
+                "no way to the API server: nothing is reported, and new plans come by the file"
+            );
+            None
+        }
+    }
+}
+
+fn hub_settings(config: &HubConfig) -> HubSettings {
+    let mut settings = HubSettings::new(config.endpoint.clone());
+    settings.token_file.clone_from(&config.token_file);
+    settings.allowed_redirect_hosts.extend(config.redirect_hosts.iter().cloned());
+    settings
+}

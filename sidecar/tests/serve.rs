@@ -1,0 +1,174 @@
+//! `serve`, whole and real: a manifest, a hub on loopback, the shipped models, requests over HTTP.
+
+#![expect(clippy::unwrap_used, reason = "what goes wrong here must fail the test that it goes wrong in")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ostler_sidecar::config::{Config, HubConfig, Origin};
+use ostler_sidecar::run::run;
+use ostler_test_hub::{Fault, On, TestHub};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A model that is preloaded, one that is lazy, and one whose repository is not there, with a fallback.
+const MANIFEST: &str = "
+apiVersion: ostler.dev/v1alpha1
+kind: ModelDeployment
+metadata: {name: translation}
+spec:
+  models:
+  - name: translation
+    task: translation
+    load: Preload
+    languagePairs: [en-de, de-en]
+    defaultVersion: v2
+    fallback: [v1]
+    versions:
+    - {name: v1, storageUri: 'hf://ostler/opus-mt-{languagePair}'}
+    - {name: v2, storageUri: 'hf://ostler/none'}
+  - name: plain
+    task: translation
+    languagePairs: [en-de]
+    versions:
+    - {name: v1, storageUri: 'hf://ostler/opus-mt-{languagePair}'}
+  memory: {host: 1Gi}
+";
+
+struct Served {
+    serving: SocketAddr,
+    status: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+    client: Client,
+}
+
+async fn serve(manifest: &str, folder: &Path, hub: &str) -> Served {
+    let file = folder.join("manifest.yaml");
+    std::fs::write(&file, manifest).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let status_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (serving, status) = (listener.local_addr().unwrap(), status_listener.local_addr().unwrap());
+    let config = Config {
+        origin: Origin::Manifest { file },
+        cache_folder: folder.join("cache"),
+        hub: HubConfig { endpoint: hub.parse().unwrap(), token_file: None, redirect_hosts: Vec::new() },
+        allow_pickle: true,
+        listen: serving,
+        status_listen: status,
+        grace: Duration::ZERO,
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(async move {
+        run(listener, status_listener, async { drop(stopped.await) }, config, None).await.unwrap();
+    });
+    Served { serving, status, stop, task, client: Client::new() }
+}
+
+impl Served {
+    async fn translate(&self, model: &str, text: &str) -> Response {
+        let body = json!({"q": text, "source": "en", "target": "de", "model": model});
+        let url = format!("http://{}/translate", self.serving);
+        self.client.post(url).json(&body).send().await.unwrap()
+    }
+
+    async fn status(&self, path: &str) -> (StatusCode, String) {
+        let response = self.client.get(format!("http://{}{path}", self.status)).send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    }
+
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), self.task).await.unwrap().unwrap();
+    }
+}
+
+fn header(response: &Response, name: &str) -> String {
+    response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+}
+
+async fn hub() -> TestHub {
+    let hub = TestHub::start().await.unwrap();
+    let examples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/hub");
+    hub.push_all(&examples).unwrap();
+    hub
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_is_fetched_pinned_loaded_and_answered_with_its_provenance() {
+    let (folder, hub) = (tempfile::tempdir().unwrap(), hub().await);
+    let served = serve(MANIFEST, folder.path(), &hub.endpoint()).await;
+    let answer = served.translate("plain", "hello model seven").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(
+        (header(&answer, "x-ostler-model"), header(&answer, "x-ostler-version")),
+        ("plain".into(), "v1".into())
+    );
+    let revision = header(&answer, "x-ostler-revision");
+    assert_eq!(revision.len(), 40);
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["translatedText"], "hallo modell sieben");
+
+    let fallback = served.translate("translation", "hello model seven").await;
+    assert_eq!(fallback.status(), StatusCode::OK);
+    assert_eq!(header(&fallback, "x-ostler-version"), "v1");
+    assert!(header(&fallback, "x-ostler-fallback").contains("v2"), "{:?}", fallback.headers());
+
+    let (status, body) = served.status("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "a preloaded version cannot be had: {body}");
+    assert!(body.contains("FailedToLoad") && body.contains("v2"), "{body}");
+    assert_eq!(served.status("/healthz").await.0, StatusCode::OK);
+    let (_, metrics) = served.status("/metrics").await;
+    let loaded =
+        "ostler_version_state{language_pair=\"en-de\",model=\"plain\",state=\"Loaded\",version=\"v1\"} 1";
+    assert!(metrics.contains(loaded), "{metrics}");
+    served.stop().await;
+
+    // The same again without a Hub: what the cache holds is served.
+    let endpoint = hub.endpoint();
+    hub.shut_down().await.unwrap();
+    let served = serve(MANIFEST, folder.path(), &endpoint).await;
+    let offline = served.translate("plain", "hello model seven").await;
+    assert_eq!((offline.status(), header(&offline, "x-ostler-revision")), (StatusCode::OK, revision));
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_waits_for_what_is_preloaded_while_requests_are_held() {
+    let (folder, hub) = (tempfile::tempdir().unwrap(), hub().await);
+    hub.fault(On::storage("model.safetensors"), Fault::new().delayed(Duration::from_millis(500)));
+    let manifest =
+        MANIFEST.replace("    fallback: [v1]\n", "").replace("hf://ostler/none", "hf://ostler/opus-mt-en-de");
+    let served = serve(&manifest, folder.path(), &hub.endpoint()).await;
+    let (status, body) = served.status("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    let answers = futures::future::join_all((0..8).map(|_| served.translate("translation", "stop"))).await;
+    assert!(answers.iter().all(|answer| answer.status() == StatusCode::OK));
+    assert_eq!(hub.count(&On::storage("model.safetensors")), 2, "one download of each repository");
+    let is_ready = async {
+        while served.status("/readyz").await.0 != StatusCode::OK {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), is_ready).await.unwrap();
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_work_is_answered_although_the_end_was_asked_for() {
+    let (folder, hub) = (tempfile::tempdir().unwrap(), hub().await);
+    hub.fault(On::storage("model.safetensors"), Fault::new().delayed(Duration::from_millis(700)));
+    let manifest = MANIFEST.replace("load: Preload", "load: Lazy");
+    let served = serve(&manifest, folder.path(), &hub.endpoint()).await;
+    let client = served.client.clone();
+    let url = format!("http://{}/translate", served.serving);
+    let body = json!({"q": "stop", "source": "en", "target": "de", "model": "plain"});
+    let request = tokio::spawn(async move { client.post(url).json(&body).send().await.unwrap().status() });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    served.stop().await;
+    assert_eq!(request.await.unwrap(), StatusCode::OK);
+}
