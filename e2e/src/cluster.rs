@@ -5,6 +5,7 @@
 
 mod certificates;
 mod components;
+mod error;
 mod files;
 mod host;
 pub mod layout;
@@ -18,77 +19,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use components::NAMES as COMPONENTS;
+pub use error::ClusterError;
 use layout::{Layout, NODE, Ports};
 use process::Process;
 
 use crate::command::{CommandError, output, tail};
-use crate::image::{self, Image, ImageError};
+use crate::image::{self, Image};
 
 /// How long one component may take until it is up. All together need about six seconds.
 const START_LIMIT: Duration = Duration::from_secs(60);
-
-/// Why the cluster did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
-    /// The caller may not make interfaces and mounts.
-    #[error("the test cluster needs root: run it with sudo")]
-    NotRoot,
-    /// Another cluster of this kind runs.
-    #[error(
-        "another test cluster runs on this machine: end it first, with `make demo-down` or `ostler-e2e --state FOLDER down`"
-    )]
-    Occupied,
-    /// No cluster was started with this state folder.
-    #[error("no cluster was started in {}: run `ostler-e2e up`", state.display())]
-    NotStarted {
-        /// The state folder.
-        state: PathBuf,
-    },
-    /// There is no component of that name.
-    #[error("there is no component {name}: there are {}", COMPONENTS.join(", "))]
-    UnknownComponent {
-        /// The name asked for.
-        name: String,
-    },
-    /// A component did not come up.
-    #[error("{component} was not up after {} seconds; its log ends:\n{log}", START_LIMIT.as_secs())]
-    NotReady {
-        /// The component.
-        component: &'static str,
-        /// The end of its log.
-        log: String,
-    },
-    /// A file of the state folder could not be read or written.
-    #[error("{} could not be read or written", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's answer.
-        #[source]
-        source: io::Error,
-    },
-    /// `cluster.json` is not what this version writes.
-    #[error("{} cannot be read: remove the folder", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// The certificates could not be made.
-    #[error(transparent)]
-    Certificates(#[from] certificates::CertificateError),
-    /// A program failed.
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    /// The image of the pods' first process could not be written.
-    #[error(transparent)]
-    Image(#[from] ImageError),
-    /// The machine could not be prepared or cleaned.
-    #[error("the machine could not be prepared or cleaned")]
-    Host(#[source] io::Error),
-}
 
 /// A cluster that has been started.
 #[derive(Debug, Clone)]
@@ -317,7 +256,8 @@ impl Cluster {
             if ended || Instant::now() > deadline {
                 let log = fs::read_to_string(self.layout.state.join(format!("{component}.log")));
                 let log = tail(&log.unwrap_or_default(), 4000).to_owned();
-                return Err(ClusterError::NotReady { component, log });
+                let seconds = START_LIMIT.as_secs();
+                return Err(ClusterError::NotReady { component, seconds, log });
             }
             std::thread::sleep(Duration::from_millis(100));
         }

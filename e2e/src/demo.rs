@@ -1,16 +1,19 @@
 //! The demo: from nothing to a transcript, a translation, and a change of version without a restart. Every command is
 //! printed as a person would type it.
 
+mod answer;
+mod screen;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-use serde_json::Value;
 
 use crate::access::Access;
 use crate::command::{CommandError, capture, describe, feed, output};
 use crate::forward::Forward;
 use crate::installation::{self, InstallationError};
+use answer::Answer;
+use screen::Screen;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const MANIFEST: &str = "examples/video-translation.yaml";
@@ -208,96 +211,4 @@ fn transcribe(base: &str, subject: &str) -> Result<Answer, DemoError> {
 
 fn transcribe_command(base: &str, subject: &str) -> String {
     describe(std::process::Command::new("curl").args(transcribe_arguments(base, subject)))
-}
-
-/// An HTTP answer as `curl -i` prints it.
-struct Answer {
-    whole: String,
-}
-
-impl Answer {
-    fn head_and_body(&self) -> (&str, &str) {
-        self.whole.split_once("\r\n\r\n").unwrap_or((&self.whole, ""))
-    }
-
-    fn header(&self, name: &str) -> Option<String> {
-        let (head, _) = self.head_and_body();
-        let value = |line: &str| {
-            let (found, value) = line.split_once(':')?;
-            found.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-        };
-        head.lines().find_map(value)
-    }
-
-    fn field(&self, name: &str) -> Option<String> {
-        let (_, body) = self.head_and_body();
-        Some(serde_json::from_str::<Value>(body).ok()?[name].as_str()?.trim().to_owned())
-    }
-
-    /// The status, the headers that tell where the answer came from, and the body.
-    fn shown(&self) -> String {
-        let (head, body) = self.head_and_body();
-        let ours = |line: &&str| line.starts_with("HTTP/") || line.starts_with("x-ostler-");
-        let head: Vec<&str> = head.lines().filter(ours).collect();
-        format!("{}\n\n{body}", head.join("\n"))
-    }
-}
-
-/// What the user sees.
-struct Screen<W> {
-    out: W,
-}
-
-impl<W: Write> Screen<W> {
-    fn title(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "\n=== {text}")
-    }
-
-    fn line(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "{text}")
-    }
-
-    fn command(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "\n$ {}", text.replace(&format!("{ROOT}/"), ""))?;
-        self.out.flush()
-    }
-
-    fn text(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "{}", text.trim_end())
-    }
-
-    fn run(&mut self, mut command: std::process::Command) -> Result<(), DemoError> {
-        self.command(&describe(&command))?;
-        let answer = capture(&mut command)?;
-        Ok(self.text(&answer)?)
-    }
-
-    fn curl(&mut self, arguments: &[&str]) -> Result<Answer, DemoError> {
-        let arguments = [&["-sS", "-i"][..], arguments].concat();
-        self.command(&describe(std::process::Command::new("curl").args(&arguments)))?;
-        let answer = Answer { whole: output("curl", &arguments)? };
-        self.text(&answer.shown())?;
-        Ok(answer)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_taken_apart() {
-        let whole =
-            "HTTP/1.1 200 OK\r\nx-ostler-version: v1\r\nDate: x\r\n\r\n{\"text\": \" null \"}".to_owned();
-        let answer = Answer { whole };
-        assert_eq!(answer.header("X-Ostler-Version").as_deref(), Some("v1"));
-        assert_eq!(answer.field("text").as_deref(), Some("null"));
-        assert_eq!(answer.shown(), "HTTP/1.1 200 OK\nx-ostler-version: v1\n\n{\"text\": \" null \"}");
-    }
-
-    #[test]
-    fn an_answer_without_a_body_has_no_field() {
-        let answer = Answer { whole: "curl: nothing".to_owned() };
-        assert_eq!((answer.header("a"), answer.field("text")), (None, None));
-    }
 }
