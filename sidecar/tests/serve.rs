@@ -15,6 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+/// What newcomers start with.
+const EXAMPLE: &str = include_str!("../../examples/video-translation.yaml");
+
 /// A model that is preloaded, one that is lazy, and one whose repository is not there, with a fallback.
 const MANIFEST: &str = "
 apiVersion: ostler.dev/v1alpha1
@@ -171,4 +174,42 @@ async fn a_request_in_work_is_answered_although_the_end_was_asked_for() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     served.stop().await;
     assert_eq!(request.await.unwrap(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_transcribes_translates_and_tells_languages_in_the_memory_that_it_asks_for() {
+    let (folder, hub) = (tempfile::tempdir().unwrap(), hub().await);
+    // A pickle is converted by the program itself, which a test is not.
+    let manifest = EXAMPLE.replace("[en-de, de-en, en-fr]", "[en-de, de-en]");
+    let served = serve(&manifest, folder.path(), &hub.endpoint()).await;
+    let clip =
+        std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/audio/00-de.wav")).unwrap();
+    let form = reqwest::multipart::Form::new()
+        .text("model", "whisper@v2")
+        .part("file", reqwest::multipart::Part::bytes(clip).file_name("00-de.wav"));
+    let url = format!("http://{}/v1/audio/transcriptions", served.serving);
+    let transcript = served.client.post(url).multipart(form).send().await.unwrap();
+    assert_eq!(transcript.status(), StatusCode::OK);
+    let provenance =
+        ["x-ostler-model", "x-ostler-version", "x-ostler-dtype"].map(|name| header(&transcript, name));
+    assert_eq!(provenance, ["whisper", "v2", "float32"]);
+    let body: Value = transcript.json().await.unwrap();
+    assert_eq!(body["text"].as_str().unwrap().trim(), "rechts null schließen");
+
+    for (source, target, text, expected) in [
+        ("en", "de", "hello model seven", "hallo modell sieben"),
+        ("de", "en", "hallo modell sieben", "hello model seven"),
+    ] {
+        let body = json!({"q": text, "source": source, "target": target});
+        let url = format!("http://{}/translate", served.serving);
+        let answer: Value = served.client.post(url).json(&body).send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["translatedText"], expected);
+    }
+    let url = format!("http://{}/detect", served.serving);
+    let body = json!({"q": "Das ist ein schönes Haus am See"});
+    let answer: Value = served.client.post(url).json(&body).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer[0]["language"], "de");
+    let (status, body) = served.status("/readyz").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    served.stop().await;
 }
