@@ -12,7 +12,7 @@ use futures::{StreamExt, stream};
 use ostler_crds::names::{Commit, RepositoryId, Revision};
 use ostler_hub::HubClient;
 use rand::Rng;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::metrics::Metrics;
 use crate::resolution::{Question, Resolutions, ResolveFailure};
@@ -25,6 +25,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const TERMINAL_PAUSE: Duration = Duration::from_secs(300);
 /// The longest pause that the Hub may ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(900);
+/// How long the questions of one `ModelDeployment` may take together.
+const LONGEST_ROUND: Duration = Duration::from_secs(20);
+/// When a failure that nobody asks about is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
 /// Questions under way at once for one `ModelDeployment`.
 const CONCURRENCY: usize = 8;
 
@@ -81,6 +85,7 @@ struct Failed {
 pub struct Hub {
     resolver: Arc<dyn ResolveRevision>,
     failed: Mutex<HashMap<Question, Failed>>,
+    longest_round: Duration,
     metrics: Arc<Metrics>,
 }
 
@@ -88,56 +93,70 @@ impl Hub {
     /// Wraps whoever knows the commits.
     #[must_use]
     pub fn new(resolver: Arc<dyn ResolveRevision>, metrics: Arc<Metrics>) -> Self {
-        Self { resolver, failed: Mutex::default(), metrics }
+        Self { resolver, failed: Mutex::default(), longest_round: LONGEST_ROUND, metrics }
     }
 
     /// Answers all questions, those that failed a moment ago from memory, and says how long to wait before it is worth
-    /// asking again.
+    /// asking again. What has no answer after 20 seconds has failed: other changes are
+    /// waiting.
     pub async fn resolve(&self, questions: BTreeSet<Question>) -> (Resolutions, Option<Duration>) {
-        let answers = stream::iter(questions).map(|question| async move {
+        let answers = stream::iter(questions.clone()).map(|question| async move {
             let answer = self.resolve_one(&question).await;
             (question, answer)
         });
-        let answers: Vec<_> = answers.buffer_unordered(CONCURRENCY).collect().await;
+        let in_time = answers.buffer_unordered(CONCURRENCY).take_until(sleep(self.longest_round));
+        let mut answers: Resolutions = in_time.collect().await;
+        for question in questions {
+            answers
+                .entry(question)
+                .or_insert_with_key(|question| Err(self.failed(question, late(self.longest_round))));
+        }
         let now = Instant::now();
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let pause = answers
-            .iter()
-            .filter_map(|(question, _)| failed.get(question))
-            .map(|failed| failed.again_at.saturating_duration_since(now))
-            .min();
-        (answers.into_iter().collect(), pause)
+        let pauses = answers.keys().filter_map(|question| failed.get(question));
+        let pause = pauses.map(|failed| failed.again_at.saturating_duration_since(now)).min();
+        (answers, pause)
     }
 
     async fn resolve_one(&self, question: &Question) -> Result<Commit, ResolveFailure> {
-        let attempts = {
-            let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            match failed.get(question) {
-                Some(failed) if failed.again_at > Instant::now() => return Err(failed.failure.clone()),
-                Some(failed) => failed.attempts,
-                None => 0,
-            }
-        };
+        if let Some(failure) = self.failed_lately(question) {
+            return Err(failure);
+        }
         let answer = self.resolver.resolve(&question.0, &question.1).await;
-        let outcome = answer.as_ref().map_or_else(|failure| failure.reason.as_str(), |_| "Resolved");
-        self.metrics.resolutions.with_label_values(&[outcome]).inc();
+        answer.map_err(|failure| self.failed(question, failure)).inspect(|_| {
+            self.metrics.resolutions.with_label_values(&["Resolved"]).inc();
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).remove(question);
+        })
+    }
+
+    fn failed_lately(&self, question: &Question) -> Option<ResolveFailure> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed
+            .get(question)
+            .filter(|failed| failed.again_at > Instant::now())
+            .map(|failed| failed.failure.clone())
+    }
+
+    /// Remembers a failure, and forgets what nobody has asked for in an hour.
+    fn failed(&self, question: &Question, failure: ResolveFailure) -> ResolveFailure {
+        self.metrics.resolutions.with_label_values(&[failure.reason.as_str()]).inc();
         let now = Instant::now();
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        match &answer {
-            Ok(_) => drop(failed.remove(question)),
-            Err(failure) => {
-                // What nobody has asked for in an hour is forgotten.
-                failed.retain(|_, entry| {
-                    now.saturating_duration_since(entry.again_at) < Duration::from_secs(3600)
-                });
-                let again_at = now + pause(failure, attempts, rand::rng().random_range(0.75..1.25));
-                failed.insert(
-                    question.clone(),
-                    Failed { failure: failure.clone(), attempts: attempts + 1, again_at },
-                );
-            }
-        }
-        answer
+        failed.retain(|_, entry| now.saturating_duration_since(entry.again_at) < FORGOTTEN_AFTER);
+        let attempts = failed.get(question).map_or(0, |failed| failed.attempts);
+        let again_at = now + pause(&failure, attempts, rand::rng().random_range(0.75..1.25));
+        let entry = Failed { failure: failure.clone(), attempts: attempts.saturating_add(1), again_at };
+        failed.insert(question.clone(), entry);
+        failure
+    }
+}
+
+fn late(longest_round: Duration) -> ResolveFailure {
+    ResolveFailure {
+        reason: "HubUnavailable".to_owned(),
+        message: format!("the Hub has not answered within {} seconds", longest_round.as_secs()),
+        retryable: true,
+        retry_after_seconds: None,
     }
 }
 

@@ -9,7 +9,7 @@ use kube::runtime::controller::Action;
 use ostler_crds::model_deployment::ModelDeployment;
 use ostler_crds::serving_plan::PlanError;
 use rand::Rng;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::apply::{self, ApplyError};
 use crate::context::Context;
@@ -23,6 +23,8 @@ use crate::publish_status::{self, PublishError};
 use crate::validate::{self, ValidateError};
 use crate::{desired, pins, status, weights};
 
+/// How long one reconcile may take. Questions to the Hub have a bound of their own, well below.
+const LONGEST_RECONCILE: Duration = Duration::from_secs(120);
 /// The longest pause after failures in a row: short enough to be done half a minute after the API server is back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// The pause before an object of somebody else is looked at again: the watches do not see it.
@@ -42,6 +44,9 @@ pub enum ReconcileError {
     /// The status could not be written.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The API server took a request and never answered.
+    #[error("the API server has not answered within {} seconds", LONGEST_RECONCILE.as_secs())]
+    TimedOut,
 }
 
 /// Why a step failed.
@@ -77,7 +82,8 @@ pub async fn reconcile(
     }
     let began = Instant::now();
     context.health.began(&owner, began);
-    let result = run(&deployment, &context).await;
+    let in_time = timeout(LONGEST_RECONCILE, run(&deployment, &context)).await;
+    let result = in_time.unwrap_or(Err(ReconcileError::TimedOut));
     context.health.ended(&owner, Instant::now());
     context.metrics.reconcile_seconds.observe(began.elapsed().as_secs_f64());
     let word = if result.is_ok() { "done" } else { "failed" };

@@ -46,6 +46,39 @@ async fn nothing_to_ask_is_nothing_to_wait_for() {
     assert_eq!(hub.resolve(BTreeSet::new()).await, (Resolutions::new(), None));
 }
 
+/// A Hub that never answers about repositories that begin with `silent`.
+struct Silent;
+
+impl ResolveRevision for Silent {
+    fn resolve<'a>(
+        &'a self,
+        repository: &'a RepositoryId,
+        _: &'a Revision,
+    ) -> BoxFuture<'a, Result<Commit, ResolveFailure>> {
+        let silent = repository.name().starts_with("silent");
+        Box::pin(async move {
+            if silent {
+                std::future::pending::<()>().await;
+            }
+            Ok(commit('1').parse().unwrap())
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_silent_hub_holds_up_the_rest_only_so_long() {
+    let mut hub = Hub::new(Arc::new(Silent), Arc::new(Metrics::new().unwrap()));
+    hub.longest_round = Duration::from_millis(50);
+    let (answers, pause) = hub.resolve(BTreeSet::from([question("good"), question("silent")])).await;
+    assert!(answers[&question("good")].is_ok());
+    let failure = answers[&question("silent")].clone().unwrap_err();
+    assert_eq!((failure.reason.as_str(), failure.retryable), ("HubUnavailable", true));
+    assert!(pause.is_some_and(|pause| pause > Duration::from_secs(1)));
+    // Until it is time to ask again, nobody waits for it.
+    hub.longest_round = Duration::from_secs(3600);
+    assert_eq!(hub.resolve(BTreeSet::from([question("silent")])).await.0[&question("silent")], Err(failure));
+}
+
 #[test]
 fn pauses_double_up_to_a_minute_and_honour_the_hub() {
     let failure =
