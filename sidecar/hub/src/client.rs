@@ -15,7 +15,7 @@ use crate::failure;
 use crate::file_path::check_file_path;
 use crate::head::check_hub_headers;
 use crate::redirect::{MAX_REDIRECTS, RedirectRules};
-use crate::repository_revision::{self, RepositoryRevision};
+use crate::repository_revision::{self, ListingProblem, RepositoryRevision};
 use crate::resolver::{GuardedResolver, PrivateEndpoint};
 use crate::settings::HubSettings;
 use crate::token;
@@ -126,7 +126,15 @@ impl HubClient {
             }
         })??;
         let malformed = |problem| HubError::MalformedAnswer { subject: subject.clone(), problem };
-        let found = repository_revision::parse(&body).map_err(malformed)?;
+        let found = repository_revision::parse(&body).map_err(|problem| match problem {
+            ListingProblem::Malformed(problem) => malformed(problem),
+            ListingProblem::Truncated => HubError::HubUnavailable {
+                retry_after: None,
+                subject: subject.clone(),
+                detail: "the listing ends too early".to_owned(),
+                source: None,
+            },
+        })?;
         match revision.as_commit() {
             Some(commit) if commit != found.commit => {
                 Err(malformed(format!("sha: commit {} was answered for commit {commit}", found.commit)))

@@ -54,16 +54,35 @@ struct LargeFile {
     size: u64,
 }
 
+/// Why an answer is no listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ListingProblem {
+    /// It ends too early, as when a connection without a declared length breaks: the next may be whole.
+    Truncated,
+    /// A sentence that names the field that is missing or wrong.
+    Malformed(String),
+}
+
+impl From<String> for ListingProblem {
+    fn from(problem: String) -> Self {
+        Self::Malformed(problem)
+    }
+}
+
 /// Parses `GET /api/models/R/revision/V?blobs=true`.
 ///
 /// # Errors
-/// A sentence that names the field that is missing or wrong.
-pub(crate) fn parse(body: &[u8]) -> Result<RepositoryRevision, String> {
-    let answer: Answer =
-        serde_json::from_slice(body).map_err(|error| format!("no repository in JSON: {error}"))?;
+/// Where it is incomplete or hostile.
+pub(crate) fn parse(body: &[u8]) -> Result<RepositoryRevision, ListingProblem> {
+    let answer: Answer = serde_json::from_slice(body).map_err(|error| match error.is_eof() {
+        true => ListingProblem::Truncated,
+        false => ListingProblem::Malformed(format!("no repository in JSON: {error}")),
+    })?;
     let commit: Commit = answer.sha.parse().map_err(|error| format!("sha: {error}"))?;
     if answer.siblings.len() > MAX_FILES {
-        return Err(format!("siblings: {} files, at most {MAX_FILES} are taken", answer.siblings.len()));
+        return Err(
+            format!("siblings: {} files, at most {MAX_FILES} are taken", answer.siblings.len()).into()
+        );
     }
     let mut files = answer.siblings.into_iter().map(file_of).collect::<Result<Vec<_>, _>>()?;
     files.sort_by(|left, right| left.path.cmp(&right.path));
@@ -125,7 +144,25 @@ mod tests {
 
     fn parse_files(siblings: serde_json::Value) -> Result<RepositoryRevision, String> {
         let answer = json!({"id": "a/b", "sha": "1".repeat(40), "private": false, "siblings": siblings});
-        parse(answer.to_string().as_bytes())
+        parse(answer.to_string().as_bytes()).map_err(problem)
+    }
+
+    fn problem(problem: ListingProblem) -> String {
+        match problem {
+            ListingProblem::Malformed(problem) => problem,
+            ListingProblem::Truncated => "truncated".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_listing_that_is_cut_anywhere_is_truncated() {
+        let id = "a".repeat(40);
+        let answer =
+            json!({"sha": id, "siblings": [{"rfilename": "x", "size": 1, "blobId": id}]}).to_string();
+        assert!(parse(answer.as_bytes()).is_ok());
+        for end in 0..answer.len() {
+            assert_eq!(parse(&answer.as_bytes()[..end]), Err(ListingProblem::Truncated), "cut at {end}");
+        }
     }
 
     #[test]
@@ -174,6 +211,8 @@ mod tests {
             assert!(error.contains(problem), "{error} should hold {problem}");
         }
         assert!(parse(b"<html>").is_err());
-        assert!(parse(b"{\"sha\": \"main\", \"siblings\": []}").unwrap_err().contains("sha"));
+        assert!(
+            parse(b"{\"sha\": \"main\", \"siblings\": []}").map_err(problem).unwrap_err().contains("sha")
+        );
     }
 }

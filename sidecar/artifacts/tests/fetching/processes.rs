@@ -74,9 +74,7 @@ async fn a_waiter_sees_the_progress_of_the_one_it_waits_for() {
         let bench = std::sync::Arc::clone(&bench);
         async move { bench.fetch().await }
     });
-    while std::fs::metadata(bench.large_partial()).map_or(0, |metadata| metadata.len()) < 150_000 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    received(&bench, 150_000).await;
     let (second, transfers) = bench.fetch_with_progress().await;
     assert_whole(&second.unwrap());
     assert_whole(&first.await.unwrap().unwrap());
@@ -91,9 +89,7 @@ async fn the_lock_of_a_killed_process_is_taken_over() {
     let stalled = Fault::new().stalling_after(130_000).times(1);
     bench.hub.fault(On::file(LARGE), stalled);
     let mut holder = child(this_program(), &bench).stdout(Stdio::null()).spawn().unwrap();
-    while std::fs::metadata(bench.large_partial()).map_or(0, |metadata| metadata.len()) < 130_000 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    received(&bench, 130_000).await;
     holder.kill().unwrap();
     holder.wait().unwrap();
     let start = Instant::now();

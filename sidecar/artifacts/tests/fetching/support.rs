@@ -53,10 +53,9 @@ pub(crate) fn policy() -> FetchPolicy {
 pub(crate) fn settings(endpoint: &str) -> HubSettings {
     let mut settings = HubSettings::new(endpoint.parse().unwrap());
     settings.bounds = HubBounds {
-        connect: Duration::from_millis(500),
-        idle: Duration::from_millis(300),
-        answer: Duration::from_secs(1),
-        rate_window: Duration::from_secs(1),
+        connect: Duration::from_secs(5),
+        idle: Duration::from_secs(1),
+        answer: Duration::from_secs(5),
         ..HubBounds::default()
     };
     settings
@@ -149,6 +148,13 @@ pub(crate) fn published(stored: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// Waits until the transfer of the large file has come so far.
+pub(crate) async fn received(bench: &Bench, bytes: u64) {
+    while std::fs::metadata(bench.large_partial()).map_or(0, |metadata| metadata.len()) < bytes {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Checks that a snapshot holds the repository's files, each with its own bytes.
