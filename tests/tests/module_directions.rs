@@ -34,13 +34,17 @@ const PURE: [(&str, &[&str]); 6] = [
 ];
 
 /// What a decision may not touch: clocks, files, the environment, chance, the network, logs, an async runtime.
-const FORBIDDEN: [&str; 13] = [
+/// An address is a value; a socket is not.
+const FORBIDDEN: [&str; 16] = [
     "tokio::",
-    ".await",
     "async fn",
+    "async move",
+    "async |",
     "std::fs",
     "std::env",
-    "std::net",
+    "TcpStream",
+    "UdpSocket",
+    "ToSocketAddrs",
     "SystemTime::now",
     "Instant::now",
     "Timestamp::now",
