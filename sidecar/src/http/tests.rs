@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tower::ServiceExt;
 
 use super::fixtures::{COMMIT, FakeLoader, plan, plan_with_broken, state, wav};
@@ -334,6 +335,81 @@ async fn a_client_that_goes_away_stops_its_job() {
     request.abort();
     until(|| loader.cancelled.load(Ordering::SeqCst) == 1).await;
     assert_eq!(send(&router, transcribe(&[])).await.status, 200);
+}
+
+/// The bytes of a request as a client sends them.
+async fn on_the_wire(request: Request) -> Vec<u8> {
+    let (parts, body) = request.into_parts();
+    let mut bytes = format!("{} {} HTTP/1.1\r\nhost: x\r\n", parts.method, parts.uri).into_bytes();
+    for (name, value) in &parts.headers {
+        bytes.extend_from_slice(format!("{name}: {}\r\n", value.to_str().unwrap()).as_bytes());
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&axum::body::to_bytes(body, 1 << 20).await.unwrap());
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_connection_stops_its_job_and_gives_its_place_back_at_every_stage() {
+    let (router, loader) = with_limits(Limits { concurrent_requests: 1, ..Limits::default() });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let bounds = server::ServerBounds::default();
+    let serving =
+        tokio::spawn(server::serve(listener, router.clone(), bounds, stop.clone().cancelled_owned()));
+    let bytes = on_the_wire(transcribe(&[("prompt", "wait")])).await;
+    // In the head, in the body, and, with everything sent, while the engine computes.
+    for sent in [40, 2_000, bytes.len()] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(&bytes[..sent]).await.unwrap();
+        if sent == bytes.len() {
+            until(|| loader.begun.load(Ordering::SeqCst) == 1).await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        drop(stream);
+        let mut answered = false;
+        for _ in 0..200 {
+            answered = send(&router, get("/v1/models")).await.status == 200;
+            if answered {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(answered, "the place was not given back within a second after {sent} bytes");
+    }
+    until(|| loader.cancelled.load(Ordering::SeqCst) == 1).await;
+    stop.cancel();
+    serving.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_answers_while_every_place_is_taken_ten_times_over() {
+    let limits = Limits { concurrent_requests: 8, ..Limits::default() };
+    let (state, loader) = state(plan(), limits);
+    let (serving, status) = (app(state.clone()), status_app(state));
+    let flood: Vec<_> = (0..80)
+        .map(|_| {
+            let router = serving.clone();
+            tokio::spawn(async move { send(&router, transcribe(&[("prompt", "wait")])).await.status })
+        })
+        .collect();
+    until(|| loader.begun.load(Ordering::SeqCst) >= 1).await;
+    let started = Instant::now();
+    assert_eq!(send(&status, get("/healthz")).await.status, 200);
+    assert!(started.elapsed() < Duration::from_secs(1));
+    let mut refused = 0;
+    for request in flood {
+        // Those that hold a place would wait for ever; their clients go away.
+        if !request.is_finished() {
+            request.abort();
+        }
+        refused += usize::from(request.await.is_ok_and(|status| status == 429));
+    }
+    assert!(refused >= 60, "{refused} of 80 were told to come back");
+    until(|| loader.cancelled.load(Ordering::SeqCst) == loader.begun.load(Ordering::SeqCst)).await;
+    assert_eq!(send(&serving, transcribe(&[])).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
