@@ -68,7 +68,11 @@ pub async fn run(
 
     let mut background = JoinSet::new();
     match bars {
-        Some(bars) => background.spawn(show_bars(bars, manager.watch())),
+        Some(bars) => {
+            let greeting =
+                format!("serving on http://{}, status on http://{}", config.listen, config.status_listen);
+            background.spawn(show_bars(bars, greeting, manager.watch()))
+        }
         None => background.spawn(log_transitions(manager.watch())),
     };
     match config.origin {

@@ -12,8 +12,15 @@ use tokio::sync::watch;
 use crate::snapshot::{Snapshot, VersionSnapshot};
 use crate::target::VersionKey;
 
-/// Shows bars until the snapshots end.
-pub async fn show_bars(bars: MultiProgress, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+/// How a version is shown before its size is known, and from then on.
+const UNSIZED: &str = "{prefix:<30!} {msg}";
+const SIZED: &str = "{prefix:<30!} {bar:16} {bytes:>10} of {total_bytes:<10} {msg}";
+
+/// Shows `greeting`, then bars until the snapshots end.
+pub async fn show_bars(bars: MultiProgress, greeting: String, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+    // A terminal that is gone is no reason to stop serving.
+    let _ = bars.println(greeting);
+    let mut was_ready = false;
     let mut shown: BTreeMap<VersionKey, (ProgressBar, VersionState)> = BTreeMap::new();
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
@@ -28,6 +35,10 @@ pub async fn show_bars(bars: MultiProgress, mut snapshots: watch::Receiver<Arc<S
                 .or_insert_with(|| (bars.add(new_bar(&version.key)), VersionState::Remote));
             update(bar, version, *before);
             *before = version.state;
+        }
+        if snapshot.ready && !was_ready {
+            was_ready = true;
+            let _ = bars.println("ready");
         }
         if snapshots.changed().await.is_err() {
             return;
@@ -60,19 +71,27 @@ pub async fn log_transitions(mut snapshots: watch::Receiver<Arc<Snapshot>>) {
 }
 
 fn new_bar(key: &VersionKey) -> ProgressBar {
-    let bar = ProgressBar::new(0).with_prefix(key.to_string());
-    // The template is a constant; one that did not parse would leave indicatif's own style.
-    let style = ProgressStyle::with_template("{prefix:<30!} {bar:16} {bytes:>10} of {total_bytes:<10} {msg}");
-    if let Ok(style) = style {
+    let bar = ProgressBar::no_length().with_prefix(key.to_string());
+    set_style(&bar, UNSIZED);
+    bar
+}
+
+/// The templates are constants; one that did not parse would leave the style as it is.
+fn set_style(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar
 }
 
 fn update(bar: &ProgressBar, version: &VersionSnapshot, before: VersionState) {
     if let Some(transfer) = &version.progress {
-        bar.set_length(u64::try_from(transfer.total_bytes).unwrap_or(0));
-        bar.set_position(u64::try_from(transfer.completed_bytes).unwrap_or(0));
+        if let Ok(total) = u64::try_from(transfer.total_bytes) {
+            if bar.length().is_none() {
+                set_style(bar, SIZED);
+            }
+            bar.set_length(total);
+            bar.set_position(u64::try_from(transfer.completed_bytes).unwrap_or(0));
+        }
         bar.set_message(rate(transfer.speed_bytes_per_second, transfer.remaining_seconds));
     }
     if version.state == before {
