@@ -11,7 +11,7 @@ pub const HASH_ANNOTATION: &str = "ostler.dev/applied-hash";
 /// On the plan: the value of the repin annotation that its pins were made under.
 pub const OBSERVED_REPIN_ANNOTATION: &str = "ostler.dev/observed-repin";
 /// The plan's key with the artifacts that still wait for a repin, as a JSON list; absent when there are none.
-pub const AWAITING_REPIN_KEY: &str = "awaiting-repin.json";
+pub const REPIN_PENDING_KEY: &str = "repin-pending.json";
 /// The label that holds the `ModelDeployment`'s name.
 pub const DEPLOYMENT_LABEL: &str = "ostler.dev/deployment";
 /// The label selector of everything that the operator makes.

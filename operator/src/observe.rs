@@ -10,7 +10,7 @@ use ostler_crds::model_deployment::ModelDeployment;
 use ostler_crds::serving_plan::{PLAN_KEY, ServingPlan};
 
 use crate::context::Context;
-use crate::names::{AWAITING_REPIN_KEY, DEPLOYMENT_LABEL, OBSERVED_REPIN_ANNOTATION};
+use crate::names::{DEPLOYMENT_LABEL, OBSERVED_REPIN_ANNOTATION, REPIN_PENDING_KEY};
 use crate::objects;
 use crate::observed::{ExistingPlan, Live, Observed, ObservedPod, Rollout};
 use crate::resources::Kind;
@@ -132,7 +132,7 @@ fn read_plan(config_map: &ConfigMap) -> ExistingPlan {
     ExistingPlan {
         plan: data(PLAN_KEY).and_then(|text| ServingPlan::from_json(text).ok()),
         repin: config_map.annotations().get(OBSERVED_REPIN_ANNOTATION).cloned(),
-        awaiting_repin: data(AWAITING_REPIN_KEY)
+        repin_pending: data(REPIN_PENDING_KEY)
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default(),
     }

@@ -69,7 +69,7 @@ pub struct ExistingPlan {
     /// The repin annotation's value that its pins were made under.
     pub repin: Option<String>,
     /// Artifacts that still wait for the resolving that the last change of the repin annotation asked for.
-    pub awaiting_repin: Vec<String>,
+    pub repin_pending: Vec<String>,
 }
 
 /// The Deployment's progress.

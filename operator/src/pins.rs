@@ -90,7 +90,7 @@ pub fn decide(deployment: &ValidatedDeployment, existing: Option<&ExistingPlan>)
     let repinned =
         existing.is_some_and(|existing| deployment.repin.is_some() && existing.repin != deployment.repin);
     let awaiting: BTreeSet<&str> =
-        existing.iter().flat_map(|existing| existing.awaiting_repin.iter().map(String::as_str)).collect();
+        existing.iter().flat_map(|existing| existing.repin_pending.iter().map(String::as_str)).collect();
     let current = existing.and_then(|existing| existing.plan.as_ref());
     let mut artifacts = BTreeMap::new();
     for model in &deployment.models {
@@ -158,7 +158,7 @@ pub struct Pins {
     /// The repin annotation's value that they follow.
     pub repin: Option<String>,
     /// The artifacts that a repin could not reach yet.
-    pub awaiting_repin: Vec<String>,
+    pub repin_pending: Vec<String>,
 }
 
 /// An artifact whose revision could not be resolved.
@@ -180,7 +180,7 @@ pub fn settle(decisions: Decisions, deployment: &ValidatedDeployment, answers: &
         made: Vec::new(),
         failures: Vec::new(),
         repin: decisions.repin,
-        awaiting_repin: Vec::new(),
+        repin_pending: Vec::new(),
     };
     let sources = sources(deployment);
     for (key, decision) in decisions.artifacts {
@@ -205,7 +205,7 @@ pub fn settle(decisions: Decisions, deployment: &ValidatedDeployment, answers: &
                 let served_by_older = meanwhile.is_some();
                 // A pin of the same source that stays for want of an answer must not look settled next time.
                 if meanwhile.as_ref().is_some_and(|older| sources.get(&key) == Some(&&older.source)) {
-                    pins.awaiting_repin.push(key.to_string());
+                    pins.repin_pending.push(key.to_string());
                 }
                 let unpinned = || Some(failure.to_string());
                 let artifact = meanwhile.unwrap_or_else(|| PlannedArtifact {

@@ -63,9 +63,9 @@ fn planned_version(model: &ValidatedModel, version: &ValidatedVersion, pins: &Pi
 /// The ConfigMap that holds the plan, and with it the memory of the pins.
 pub(super) fn config_map(identity: &Identity, plan_text: &str, pins: &Pins) -> Prepared {
     let mut data = Map::from_iter([(PLAN_KEY.to_owned(), json!(plan_text))]);
-    if !pins.awaiting_repin.is_empty() {
-        let awaiting = json!(pins.awaiting_repin).to_string();
-        data.insert(names::AWAITING_REPIN_KEY.to_owned(), json!(awaiting));
+    if !pins.repin_pending.is_empty() {
+        let awaiting = json!(pins.repin_pending).to_string();
+        data.insert(names::REPIN_PENDING_KEY.to_owned(), json!(awaiting));
     }
     let repin = pins.repin.iter().map(|repin| (names::OBSERVED_REPIN_ANNOTATION.to_owned(), json!(repin)));
     let annotations = repin.collect();

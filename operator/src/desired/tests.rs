@@ -177,8 +177,8 @@ fn a_plan_keeps_its_generation_where_no_sidecar_is_concerned() {
 fn the_plans_config_map_remembers_the_repin() {
     let spec = deployment().repin("monday").model(whisper()).validated();
     let mut pins = pinned(&spec, None, &KNOWN);
-    pins.awaiting_repin = vec!["whisper@v1".to_owned()];
+    pins.repin_pending = vec!["whisper@v1".to_owned()];
     let manifest = build(&spec, "{}", &pins, &settings()).plan.manifest;
     assert_eq!(manifest["metadata"]["annotations"]["ostler.dev/observed-repin"], json!("monday"));
-    assert_eq!(manifest["data"]["awaiting-repin.json"], json!("[\"whisper@v1\"]"));
+    assert_eq!(manifest["data"]["repin-pending.json"], json!("[\"whisper@v1\"]"));
 }

@@ -12,7 +12,7 @@ fn whisper(uri: &str) -> ModelBuilder {
 /// The ConfigMap that these pins would be written to.
 fn written(deployment: &ValidatedDeployment, pins: &Pins) -> ExistingPlan {
     let plan: ServingPlan = desired::asked_for(deployment, pins);
-    ExistingPlan { plan: Some(plan), repin: pins.repin.clone(), awaiting_repin: pins.awaiting_repin.clone() }
+    ExistingPlan { plan: Some(plan), repin: pins.repin.clone(), repin_pending: pins.repin_pending.clone() }
 }
 
 /// `source commit-digit` of every artifact; `-` without one.
@@ -59,7 +59,7 @@ fn another_revision_is_resolved_and_until_then_the_old_pin_serves() {
     let after = deployment().model(whisper("hf://a/b:next")).validated();
     let down = pinned(&after, Some(&existing), &[]);
     assert_eq!(shown(&down), ["whisper@v1 hf://a/b:main 1"]);
-    assert!(down.failures[0].served_by_older && down.awaiting_repin.is_empty());
+    assert!(down.failures[0].served_by_older && down.repin_pending.is_empty());
     // It is still another revision the next time.
     let up = pinned(&after, Some(&written(&after, &down)), &[("a/b:next", '2')]);
     assert_eq!(shown(&up), ["whisper@v1 hf://a/b:next 2"]);
@@ -89,7 +89,7 @@ fn a_new_repin_value_resolves_everything_once() {
     let half = pinned(&after, Some(&existing), &[("a/b:main", '2')]);
     assert_eq!(shown(&half), ["other@v1 hf://a/c:main 1", "whisper@v1 hf://a/b:main 2"]);
     assert_eq!(
-        (half.repin.as_deref(), half.awaiting_repin.as_slice()),
+        (half.repin.as_deref(), half.repin_pending.as_slice()),
         (Some("monday"), &["other@v1".to_owned()][..])
     );
     let existing = written(&after, &half);
@@ -101,7 +101,7 @@ fn a_new_repin_value_resolves_everything_once() {
     assert_eq!(questions, ["a/c"]);
     let whole = pinned(&after, Some(&existing), &[("a/b:main", '3'), ("a/c:main", '3')]);
     assert_eq!(shown(&whole), ["other@v1 hf://a/c:main 3", "whisper@v1 hf://a/b:main 2"]);
-    assert!(whole.awaiting_repin.is_empty());
+    assert!(whole.repin_pending.is_empty());
     assert!(decide(&after, Some(&written(&after, &whole))).questions().is_empty());
     // Taking the annotation away asks for nothing.
     assert!(decide(&before, Some(&written(&after, &whole))).questions().is_empty());
@@ -198,7 +198,7 @@ proptest::proptest! {
             if let Some(before) = &existing
                 && let Some(commit) = commit_of(before)
             {
-                let asked_anew = (repin.is_some() && before.repin != repin) || !before.awaiting_repin.is_empty();
+                let asked_anew = (repin.is_some() && before.repin != repin) || !before.repin_pending.is_empty();
                 proptest::prop_assert!(commit_of(&next).is_some(), "a pin was lost");
                 proptest::prop_assert!(asked_anew || commit_of(&next) == Some(commit), "a pin moved by itself");
             }

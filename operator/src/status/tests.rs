@@ -194,7 +194,7 @@ fn a_revision_that_cannot_be_resolved_has_its_reason_in_the_conditions() {
 fn a_wrong_spec_leaves_the_summary_of_what_serves() {
     let mut observed = observed(vec![loaded("a"), loaded("b")]);
     observed.plan =
-        Some(ExistingPlan { plan: Some(plan(&spec())), repin: Some("x".into()), awaiting_repin: vec![] });
+        Some(ExistingPlan { plan: Some(plan(&spec())), repin: Some("x".into()), repin_pending: vec![] });
     let stalled = Outcome::Stalled(Problem { reason: "InvalidSpec", message: "spec.models: no".to_owned() });
     let status = compute(&spec().build(), &observed, &stalled, at(0));
     assert_eq!(status.versions, "whisper=v1:90,v2:10");
