@@ -21,7 +21,8 @@ pub fn by_code(code: &str) -> Option<Language> {
 #[must_use]
 pub fn parse(text: &str) -> Option<Language> {
     let lower = text.trim().to_lowercase();
-    let canonical = OTHER_NAMES.iter().find(|(name, _)| *name == lower).map_or(lower.as_str(), |&(_, code)| code);
+    let canonical =
+        OTHER_NAMES.iter().find(|(name, _)| *name == lower).map_or(lower.as_str(), |&(_, code)| code);
     LANGUAGES
         .iter()
         .find(|(code, name)| *code == canonical || *name == canonical)
@@ -170,7 +171,10 @@ mod tests {
     fn each_code_and_each_name_stands_once() {
         for language in all() {
             assert_eq!(by_code(language.code), Some(language));
-            assert_eq!(all().filter(|other| other.code == language.code || other.name == language.name).count(), 1);
+            assert_eq!(
+                all().filter(|other| other.code == language.code || other.name == language.name).count(),
+                1
+            );
         }
     }
 }

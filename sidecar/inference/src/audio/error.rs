@@ -24,7 +24,9 @@ pub enum AudioError {
         container: &'static str,
     },
     /// The sound is in a codec that cannot be decoded here.
-    #[error("the {container} container holds {codec}, which is not supported; send AAC-LC, ALAC, FLAC, MP3, Opus, PCM or Vorbis")]
+    #[error(
+        "the {container} container holds {codec}, which is not supported; send AAC-LC, ALAC, FLAC, MP3, Opus, PCM or Vorbis"
+    )]
     UnsupportedCodec {
         /// The container's short name.
         container: &'static str,

@@ -118,8 +118,12 @@ mod tests {
         let head = Head::parse(mono).expect("a head");
         assert_eq!((head.channels, head.skip, head.gain, head.coupled), (1, 312, 256, 0));
         let surround = b"OpusHead\x01\x06\0\0\x80\xbb\0\0\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05";
-        assert_eq!(Head::parse(surround).map(|head| (head.streams, head.mapping)), Some((4, vec![0, 4, 1, 2, 3, 5])));
-        for bad in [&b""[..], b"OpusHead", &mono[..18], &surround[..24], b"OpusHead\x01\0\0\0\0\0\0\0\0\0\0"] {
+        assert_eq!(
+            Head::parse(surround).map(|head| (head.streams, head.mapping)),
+            Some((4, vec![0, 4, 1, 2, 3, 5]))
+        );
+        for bad in [&b""[..], b"OpusHead", &mono[..18], &surround[..24], b"OpusHead\x01\0\0\0\0\0\0\0\0\0\0"]
+        {
             assert!(Head::parse(bad).is_none(), "{bad:?}");
         }
     }

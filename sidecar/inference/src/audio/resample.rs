@@ -65,9 +65,9 @@ impl MonoResampler {
             return Err(AudioError::TooLong { max_seconds: self.max_seconds });
         }
         let share = 1.0 / spec.channels as f32;
-        let mono = interleaved.chunks_exact(spec.channels).map(|frame| {
-            if let [only] = frame { *only } else { frame.iter().sum::<f32>() * share }
-        });
+        let mono = interleaved
+            .chunks_exact(spec.channels)
+            .map(|frame| if let [only] = frame { *only } else { frame.iter().sum::<f32>() * share });
         match &mut self.fft {
             None => self.output.extend(mono),
             Some(pending) => {

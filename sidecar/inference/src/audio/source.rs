@@ -48,7 +48,8 @@ enum Decoder {
 
 impl<'a> Source<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, AudioError> {
-        let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
+        let stream =
+            MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
         let format = symphonia::default::get_probe()
             .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
             .map_err(|error| match error {

@@ -25,7 +25,9 @@ fn wav_of(format: u16, bits: u16, sample_rate: u32, channels: u16, data: &[u8]) 
 
 fn sine(sample_rate: u32, frames: usize) -> Vec<i16> {
     (0..frames)
-        .map(|n| (8192.0 * (2.0 * std::f64::consts::PI * 440.0 * n as f64 / f64::from(sample_rate)).sin()) as i16)
+        .map(|n| {
+            (8192.0 * (2.0 * std::f64::consts::PI * 440.0 * n as f64 / f64::from(sample_rate)).sin()) as i16
+        })
         .collect()
 }
 
@@ -59,7 +61,11 @@ fn every_rate_gives_the_exact_length_and_the_same_tone() {
         assert!(worst < half_a_sample + 2e-3, "{rate}: {worst}");
     }
     for (rate, frames, wanted) in [(48_000, 1, 1), (48_000, 4, 2), (8_000, 3, 6), (44_100, 44_101, 16_001)] {
-        assert_eq!(decoded(&wav(rate, 1, &sine(rate, frames))).expect("valid").samples.len(), wanted, "{rate} {frames}");
+        assert_eq!(
+            decoded(&wav(rate, 1, &sine(rate, frames))).expect("valid").samples.len(),
+            wanted,
+            "{rate} {frames}"
+        );
     }
 }
 

@@ -7,9 +7,17 @@ use candle_nn::Activation;
 use candle_transformers::models::{bert, xlm_roberta};
 use serde::Deserialize;
 
-use super::Architecture;
 use crate::error::LoadError;
 use crate::files;
+
+/// Whose computation it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// `XLMRobertaForSequenceClassification`.
+    XlmRoberta,
+    /// `BertForSequenceClassification`.
+    Bert,
+}
 
 #[derive(Debug, Deserialize)]
 struct RawConfig {

@@ -7,8 +7,7 @@ use candle_nn::Linear;
 use candle_transformers::models::bert::BertModel;
 use candle_transformers::models::xlm_roberta::XLMRobertaForSequenceClassification;
 
-use super::Architecture;
-use super::config::Config;
+use super::config::{Architecture, Config};
 use crate::error::LoadError;
 use crate::weights::Weights;
 

@@ -1,7 +1,5 @@
 //! How a repository wants its model to generate: `generation_config.json`, else `config.json`.
 
-use std::path::Path;
-
 use serde::{Deserialize, Deserializer};
 
 use super::beam::{BeamOptions, EarlyStopping};
@@ -10,7 +8,7 @@ use super::processors::{
     RepetitionPenalty, SuppressTokens, SuppressTokensAtBegin,
 };
 use crate::error::LoadError;
-use crate::files;
+use crate::files::{CONFIG, GENERATION_CONFIG};
 
 /// The fields that apply to every model that generates, named and defaulted as transformers' `GenerationConfig`.
 #[derive(Debug, Clone, Deserialize)]
@@ -66,17 +64,21 @@ const DEFAULT_MAX_LENGTH: usize = 20;
 pub const MAX_BEAMS: usize = 32;
 
 impl GenerationConfig {
-    /// Reads the generation config of a model's folder. Special tokens that it leaves out are config.json's.
+    /// Parses the bytes of config.json and, where there is one, of generation_config.json. Special tokens that
+    /// the latter leaves out are config.json's.
     ///
     /// # Errors
     /// Where a file is not the JSON that is needed, or asks for sampling or for other searches than greedy and
     /// beam search.
-    pub fn read(folder: &Path) -> Result<Self, LoadError> {
-        let model: Self = files::read_json(folder, files::CONFIG)?;
-        let Some(own) = files::read_optional_json::<Self>(folder, files::GENERATION_CONFIG)? else {
-            return model.checked(files::CONFIG);
+    pub fn parse(config: &[u8], generation: Option<&[u8]>) -> Result<Self, LoadError> {
+        let parsed = |bytes: &[u8], file: &str| {
+            serde_json::from_slice::<Self>(bytes).map_err(|error| LoadError::corrupted(file, error))
         };
-        let mut own = own.checked(files::GENERATION_CONFIG)?;
+        let model = parsed(config, CONFIG)?;
+        let Some(generation) = generation else {
+            return model.checked(CONFIG);
+        };
+        let mut own = parsed(generation, GENERATION_CONFIG)?.checked(GENERATION_CONFIG)?;
         own.decoder_start_token_id = own.decoder_start_token_id.or(model.decoder_start_token_id);
         own.bos_token_id = own.bos_token_id.or(model.bos_token_id);
         own.pad_token_id = own.pad_token_id.or(model.pad_token_id);
@@ -239,6 +241,18 @@ mod tests {
         assert_eq!((options.beams, options.max_length), (2, 8));
         assert_eq!(options.early_stopping, EarlyStopping::Never);
         assert_eq!(config.processors(3, 8).len(), 2);
+    }
+
+    #[test]
+    fn the_generation_config_wins_and_takes_over_special_tokens_alone() {
+        let model = br#"{"eos_token_id": 1, "pad_token_id": 2, "decoder_start_token_id": 3, "num_beams": 6}"#;
+        let alone = GenerationConfig::parse(model, None).unwrap();
+        assert_eq!((alone.num_beams, alone.pad_token_id), (Some(6), Some(2)));
+        let both = GenerationConfig::parse(model, Some(br#"{"pad_token_id": 9}"#)).unwrap();
+        assert_eq!((both.num_beams, both.pad_token_id, both.eos_token_id), (None, Some(9), vec![1]));
+        assert_eq!(both.decoder_start_token_id, Some(3));
+        let broken = GenerationConfig::parse(model, Some(b"<html>")).unwrap_err().to_string();
+        assert!(broken.contains("generation_config.json"), "{broken}");
     }
 
     #[test]

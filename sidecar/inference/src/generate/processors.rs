@@ -1,6 +1,6 @@
 //! Rules over the scores of the next token, as transformers' logits processors of the same names have them.
 
-use super::log_softmax;
+use super::scores::log_softmax;
 
 /// A rule: it sees a row's tokens so far, the prompt among them, and changes the scores of the next one.
 pub trait LogitsProcessor: Send + Sync {

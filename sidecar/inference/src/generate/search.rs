@@ -2,7 +2,7 @@
 
 use super::beam::{BeamOptions, BeamSearch, Hypothesis, Step};
 use super::processors::LogitsProcessor;
-use super::{argmax, log_softmax};
+use super::scores::{argmax, log_softmax};
 use crate::engine::{Control, EngineError};
 
 /// The model's side of a search: it owns the caches of a number of rows.

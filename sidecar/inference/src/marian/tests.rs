@@ -95,11 +95,13 @@ fn logits_of_a_padded_batch_are_those_of_transformers() {
     for name in MODELS {
         let (marian, goldens) = golden(name);
         let control = Control::default();
-        let encoded = marian.model.encode(&goldens.tokens, marian.pad, &control).unwrap();
-        let mut past = vec![None; marian.model.config.decoder.layers];
+        let encoded =
+            marian.translator.model.encode(&goldens.tokens, marian.translator.limits.pad, &control).unwrap();
+        let mut past = vec![None; marian.translator.model.config.decoder.layers];
         for (position, token) in goldens.forced.iter().enumerate() {
             let column = vec![*token; goldens.tokens.len()];
-            let logits = marian.model.decode(&column, position, &encoded, &mut past, &control).unwrap();
+            let logits =
+                marian.translator.model.decode(&column, position, &encoded, &mut past, &control).unwrap();
             let logits: Vec<Vec<f32>> = logits.to_vec2().unwrap();
             for (row, (logits, steps)) in logits.iter().zip(&goldens.logits).enumerate() {
                 for (ours, theirs) in logits.iter().zip(&steps[position]) {
@@ -117,10 +119,12 @@ fn greedy_and_beam_search_find_the_tokens_of_transformers_alone_and_in_a_batch()
         let (marian, goldens) = golden(name);
         for (beams, expected) in &goldens.found {
             let beams = beams.parse().unwrap();
-            let together = marian.generate(&goldens.tokens, beams, &Control::default()).unwrap();
+            let together = marian.translator.generate(&goldens.tokens, beams, &Control::default()).unwrap();
             for ((tokens, together), expected) in goldens.tokens.iter().zip(together).zip(expected) {
-                let alone =
-                    marian.generate(std::slice::from_ref(tokens), beams, &Control::default()).unwrap();
+                let alone = marian
+                    .translator
+                    .generate(std::slice::from_ref(tokens), beams, &Control::default())
+                    .unwrap();
                 assert_eq!(&alone[0], expected, "{name}, {beams} beams, alone");
                 assert_eq!(&together, expected, "{name}, {beams} beams, in a batch");
             }
@@ -132,7 +136,7 @@ fn greedy_and_beam_search_find_the_tokens_of_transformers_alone_and_in_a_batch()
 fn tokens_become_the_texts_of_transformers() {
     for name in MODELS {
         let (marian, goldens) = golden(name);
-        let own = marian.generation.num_beams.unwrap().to_string();
+        let own = marian.translator.generation.num_beams.unwrap().to_string();
         for (tokens, expected) in goldens.found[&own].iter().zip(&goldens.decoded) {
             assert_eq!(&marian.tokenizer.decode(tokens).unwrap(), expected, "{name}");
         }
@@ -277,6 +281,6 @@ fn a_cancelled_job_ends() {
     let marian = load(&shipped("opus-mt-en-de"), &PicklePolicy::Refused, Purpose::Run).unwrap();
     let control = Control::default();
     control.cancel();
-    let outcome = marian.generate(&[vec![5, 0]], 2, &control);
+    let outcome = marian.translator.generate(&[vec![5, 0]], 2, &control);
     assert!(matches!(outcome, Err(EngineError::Cancelled)));
 }

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Error, Result, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 
-use super::Weights;
+use super::safetensors::Weights;
 use crate::error::LoadError;
 
 struct Backend(Arc<Weights>);

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
-use super::NumberFormat;
+use super::number_format::NumberFormat;
 
 /// The longest header that is read, in bytes. The largest published models need less than one percent of it.
 pub const MAX_HEADER_BYTES: u64 = 32 << 20;

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 
-use super::machine::{Machine, MachineError, Storage, TensorView, Value};
+use super::machine::{Machine, MachineError};
+use super::value::{Storage, TensorView, Value};
 
 /// The longest pickle that is read, in bytes. The bytes of the tensors are not in it.
 const MAX_PICKLE_BYTES: u64 = 32 << 20;

@@ -9,7 +9,8 @@ use std::path::Path;
 use serde_json::{Map, Value as Json, json};
 
 use super::archive::{Archive, ArchiveError};
-use super::machine::{MachineError, TensorView};
+use super::machine::MachineError;
+use super::value::TensorView;
 
 /// How much of a tensor is copied at once, in bytes.
 const CHUNK_BYTES: usize = 1 << 20;

@@ -7,7 +7,8 @@
 
 use std::rc::Rc;
 
-use super::super::NumberFormat;
+use super::reader::{Reader, Truncated};
+use super::value::{Global, Storage, TensorView, Value};
 
 /// The most opcodes of one pickle; the largest models need some ten thousand.
 const MAX_STEPS: usize = 4_000_000;
@@ -27,100 +28,15 @@ pub(super) enum MachineError {
     Opcode { opcode: u8, at: usize },
     #[error("it exceeds the limit of {0}")]
     Limit(&'static str),
-    #[error("it ends within byte {0}")]
-    Truncated(usize),
+    #[error(transparent)]
+    Truncated(#[from] Truncated),
     #[error("its opcode {opcode:#04x} at byte {at} finds {problem}")]
     Malformed { opcode: u8, at: usize, problem: &'static str },
 }
 
-/// The callables and types that a pickle may name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Global {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    Storage(NumberFormat),
-}
-
-impl Global {
-    fn named(module: &str, name: &str) -> Option<Self> {
-        Some(match (module, name) {
-            ("collections", "OrderedDict") => Self::OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2") => Self::RebuildTensor,
-            ("torch._utils", "_rebuild_parameter") => Self::RebuildParameter,
-            ("torch", "DoubleStorage") => Self::Storage(NumberFormat::F64),
-            ("torch", "FloatStorage") => Self::Storage(NumberFormat::F32),
-            ("torch", "HalfStorage") => Self::Storage(NumberFormat::F16),
-            ("torch", "BFloat16Storage") => Self::Storage(NumberFormat::Bf16),
-            ("torch", "LongStorage") => Self::Storage(NumberFormat::I64),
-            ("torch", "IntStorage") => Self::Storage(NumberFormat::I32),
-            ("torch", "ShortStorage") => Self::Storage(NumberFormat::I16),
-            ("torch", "CharStorage") => Self::Storage(NumberFormat::I8),
-            ("torch", "ByteStorage") => Self::Storage(NumberFormat::U8),
-            ("torch", "BoolStorage") => Self::Storage(NumberFormat::Bool),
-            _ => return None,
-        })
-    }
-}
-
-/// A run of numbers in the archive, that tensors are views of.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Storage {
-    pub(super) key: String,
-    pub(super) format: NumberFormat,
-    pub(super) elements: u64,
-}
-
-/// A view of a storage.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct TensorView {
-    pub(super) storage: Rc<Storage>,
-    pub(super) offset: u64,
-    pub(super) shape: Vec<u64>,
-    pub(super) strides: Vec<u64>,
-}
-
-/// A value. Lists and dictionaries are numbers of places in the machine, so that every copy of one is the same
-/// one and nothing nests but tuples, whose depth is bounded.
-#[derive(Debug, Clone)]
-pub(super) enum Value {
-    Mark,
-    None,
-    Bool,
-    Integer(i64),
-    LargeInteger(Rc<[u8]>),
-    Float,
-    Text(Rc<str>),
-    Tuple(Rc<Vec<Value>>, usize),
-    List(usize),
-    Dict(usize),
-    Global(Global),
-    Storage(Rc<Storage>),
-    Tensor(Rc<TensorView>),
-}
-
-impl Value {
-    fn depth(&self) -> usize {
-        if let Self::Tuple(_, depth) = self { *depth } else { 0 }
-    }
-
-    pub(super) fn integer(&self) -> Option<i64> {
-        if let Self::Integer(value) = self { Some(*value) } else { None }
-    }
-
-    fn natural(&self) -> Option<u64> {
-        self.integer().and_then(|value| u64::try_from(value).ok())
-    }
-
-    fn naturals(&self) -> Option<Vec<u64>> {
-        if let Self::Tuple(values, _) = self { values.iter().map(Self::natural).collect() } else { None }
-    }
-}
-
 /// One run over one pickle.
 pub(super) struct Machine<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    reader: Reader<'a>,
     stack: Vec<Value>,
     memo: Vec<Option<Value>>,
     lists: Vec<Vec<Value>>,
@@ -131,8 +47,7 @@ pub(super) struct Machine<'a> {
 impl<'a> Machine<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self {
-            bytes,
-            at: 0,
+            reader: Reader::new(bytes),
             stack: Vec::new(),
             memo: Vec::new(),
             lists: Vec::new(),
@@ -146,8 +61,8 @@ impl<'a> Machine<'a> {
         self.stack.clear();
         self.memo.clear();
         for _ in 0..MAX_STEPS {
-            let at = self.at;
-            let opcode = self.byte()?;
+            let at = self.reader.position();
+            let opcode = self.reader.byte()?;
             self.opcode = (opcode, at);
             if opcode == b'.' {
                 return self.pop();
@@ -162,7 +77,7 @@ impl<'a> Machine<'a> {
 
     /// How many bytes have been read.
     pub(super) fn position(&self) -> usize {
-        self.at
+        self.reader.position()
     }
 
     pub(super) fn list(&self, place: usize) -> &[Value] {
@@ -175,8 +90,8 @@ impl<'a> Machine<'a> {
 
     fn execute(&mut self, opcode: u8) -> Result<(), MachineError> {
         match opcode {
-            0x80 => drop(self.byte()?),                  // PROTO
-            0x95 => drop(self.take(8)?),                 // FRAME
+            0x80 => drop(self.reader.byte()?),           // PROTO
+            0x95 => drop(self.reader.take(8)?),          // FRAME
             b'(' => self.stack.push(Value::Mark),        // MARK
             b'0' => drop(self.pop()?),                   // POP
             b'1' => drop(self.pop_to_mark()?),           // POP_MARK
@@ -184,32 +99,32 @@ impl<'a> Machine<'a> {
             b'N' => self.stack.push(Value::None),        // NONE
             0x88 | 0x89 => self.stack.push(Value::Bool), // NEWTRUE, NEWFALSE
             b'J' => {
-                let value = i32::from_le_bytes(self.array()?); // BININT
+                let value = i32::from_le_bytes(self.reader.array()?); // BININT
                 self.stack.push(Value::Integer(value.into()));
             }
             b'K' => {
-                let value = self.byte()?; // BININT1
+                let value = self.reader.byte()?; // BININT1
                 self.stack.push(Value::Integer(value.into()));
             }
             b'M' => {
-                let value = u16::from_le_bytes(self.array()?); // BININT2
+                let value = u16::from_le_bytes(self.reader.array()?); // BININT2
                 self.stack.push(Value::Integer(value.into()));
             }
             0x8a => self.long()?, // LONG1
             b'G' => {
-                self.take(8)?; // BINFLOAT
+                self.reader.take(8)?; // BINFLOAT
                 self.stack.push(Value::Float);
             }
             b'X' => {
-                let length = u32::from_le_bytes(self.array()?) as usize; // BINUNICODE
+                let length = u32::from_le_bytes(self.reader.array()?) as usize; // BINUNICODE
                 self.text(length)?;
             }
             b'T' => {
-                let length = u32::from_le_bytes(self.array()?) as usize; // BINSTRING
+                let length = u32::from_le_bytes(self.reader.array()?) as usize; // BINSTRING
                 self.text(length)?;
             }
             0x8c | b'U' => {
-                let length = self.byte()? as usize; // SHORT_BINUNICODE, SHORT_BINSTRING
+                let length = self.reader.byte()? as usize; // SHORT_BINUNICODE, SHORT_BINSTRING
                 self.text(length)?;
             }
             b')' => self.push_tuple(Vec::new())?, // EMPTY_TUPLE
@@ -249,25 +164,25 @@ impl<'a> Machine<'a> {
                 self.extend_dict(values)?;
             }
             b'q' => {
-                let place = self.byte()? as usize; // BINPUT
+                let place = self.reader.byte()? as usize; // BINPUT
                 self.remember(place)?;
             }
             b'r' => {
-                let place = u32::from_le_bytes(self.array()?) as usize; // LONG_BINPUT
+                let place = u32::from_le_bytes(self.reader.array()?) as usize; // LONG_BINPUT
                 self.remember(place)?;
             }
             0x94 => self.remember(self.memo.len())?, // MEMOIZE
             b'h' => {
-                let place = self.byte()? as usize; // BINGET
+                let place = self.reader.byte()? as usize; // BINGET
                 self.recall(place)?;
             }
             b'j' => {
-                let place = u32::from_le_bytes(self.array()?) as usize; // LONG_BINGET
+                let place = u32::from_le_bytes(self.reader.array()?) as usize; // LONG_BINGET
                 self.recall(place)?;
             }
             b'c' => {
-                let module = self.line()?; // GLOBAL
-                let name = self.line()?;
+                let module = self.reader.line()?; // GLOBAL
+                let name = self.reader.line()?;
                 self.push_global(&module, &name)?;
             }
             0x93 => {
@@ -289,42 +204,16 @@ impl<'a> Machine<'a> {
         MachineError::Malformed { opcode: self.opcode.0, at: self.opcode.1, problem }
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], MachineError> {
-        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len());
-        let end = end.ok_or(MachineError::Truncated(self.bytes.len()))?;
-        let taken = &self.bytes[self.at..end];
-        self.at = end;
-        Ok(taken)
-    }
-
-    fn array<const SIZE: usize>(&mut self) -> Result<[u8; SIZE], MachineError> {
-        let taken = self.take(SIZE)?;
-        taken.try_into().map_err(|_| MachineError::Truncated(self.at))
-    }
-
-    fn byte(&mut self) -> Result<u8, MachineError> {
-        self.array().map(|[byte]: [u8; 1]| byte)
-    }
-
-    fn line(&mut self) -> Result<String, MachineError> {
-        let rest = &self.bytes[self.at..];
-        let length = rest.iter().position(|byte| *byte == b'\n');
-        let length = length.ok_or(MachineError::Truncated(self.bytes.len()))?;
-        let line = String::from_utf8_lossy(self.take(length)?).into_owned();
-        self.at += 1;
-        Ok(line)
-    }
-
     fn text(&mut self, length: usize) -> Result<(), MachineError> {
-        let bytes = self.take(length)?;
+        let bytes = self.reader.take(length)?;
         let text = std::str::from_utf8(bytes).map_err(|_| self.malformed("text that is not UTF-8"))?;
         self.stack.push(Value::Text(text.into()));
         Ok(())
     }
 
     fn long(&mut self) -> Result<(), MachineError> {
-        let length = self.byte()? as usize;
-        let bytes = self.take(length)?;
+        let length = self.reader.byte()? as usize;
+        let bytes = self.reader.take(length)?;
         let value = if length <= 8 {
             let sign = if bytes.last().is_some_and(|byte| *byte >= 0x80) { 0xff } else { 0 };
             let mut whole = [sign; 8];

@@ -8,6 +8,8 @@ mod archive;
 mod child;
 mod convert;
 mod machine;
+mod reader;
+mod value;
 
 use std::ffi::OsString;
 use std::io::Read;

@@ -17,6 +17,7 @@ use crate::footprint::Footprint;
 use crate::tokenize;
 use crate::weights::pickle::PicklePolicy;
 use crate::weights::{Purpose, Usage, Weights};
+pub use config::Architecture;
 use config::Config;
 use model::Model;
 
@@ -29,15 +30,6 @@ const MAX_BATCH: usize = 32;
 const MAX_TEXTS: usize = 4096;
 /// What of a text is read, in bytes: far more than the most tokens hold.
 const MAX_TEXT_BYTES: usize = 32 << 10;
-
-/// Whose computation it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Architecture {
-    /// `XLMRobertaForSequenceClassification`.
-    XlmRoberta,
-    /// `BertForSequenceClassification`.
-    Bert,
-}
 
 /// A loaded classifier.
 pub struct Classifier {
