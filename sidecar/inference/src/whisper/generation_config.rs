@@ -68,7 +68,10 @@ impl GenerationConfig {
     /// [`LoadError`] naming the field that is absent everywhere or outside the vocabulary.
     pub(super) fn read(folder: &Path, model: &ModelConfig, vocabulary: &Vocabulary) -> Result<Self, LoadError> {
         let raw = files::read_optional_json::<RawGeneration>(folder, FILE)?.unwrap_or_default();
-        let mut common = generate::GenerationConfig::read(folder)?;
+        let mut common = generate::GenerationConfig::parse(
+            &files::read_capped(folder, files::CONFIG)?,
+            files::read_optional(folder, FILE)?.as_deref(),
+        )?;
         let known = |field: &str, id: Option<u32>, token: &str| match id.or_else(|| vocabulary.id(token)) {
             Some(id) if (id as usize) < model.vocab_size => Ok(id),
             Some(id) => Err(outside(field, id, model)),
