@@ -1,6 +1,6 @@
 //! Which addresses lie on the public internet, and which in this machine's or the cluster's own networks.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 /// Whether an address is not on the public internet: loopback, link-local, private use, carrier NAT, multicast,
 /// reserved (the IANA special-purpose registries).

@@ -1,6 +1,6 @@
 //! Decides where a redirect may lead, and whether the token goes along.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use url::{Host, Url};
 
