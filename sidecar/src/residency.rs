@@ -185,7 +185,7 @@ impl Residency {
                 entry.place = place;
                 entry.in_plan = true;
                 // Only a changed plan can help what failed for good, and here is one.
-                if entry.state == (State::Failed { retry_at: None }) {
+                if entry.state == (State::Failed { retry_at: None }) && entry.target.unpinned.is_none() {
                     entry.state = entry.untried();
                 }
             }
@@ -316,7 +316,9 @@ impl Residency {
             self.retry(now);
             waiting::settle_all(&mut self.table, now, effects);
             self.let_go(effects);
-            let has_failed = self.start_transfers(now, effects) | self.start_loads(now, effects);
+            let has_failed = self.fail_unpinned(now);
+            self.start_transfers(effects);
+            let has_failed = self.start_loads(now, effects) || has_failed;
             if !has_failed {
                 break;
             }
@@ -373,19 +375,26 @@ impl Residency {
         }
     }
 
+    /// A source without a commit fails at once, asked for or not, with the reason that the plan gives.
+    fn fail_unpinned(&mut self, now: Moment) -> bool {
+        let planned =
+            self.table.entries.iter().filter(|(_, entry)| entry.in_plan && entry.state == State::Remote);
+        let failing = planned.filter_map(|(id, entry)| Some((*id, entry.target.unpinned.clone()?)));
+        let failing: Vec<(EntryId, String)> = failing.collect();
+        let has_failed = !failing.is_empty();
+        for (id, why) in failing {
+            self.fail(id, unpinned(why), 0.0, now);
+        }
+        has_failed
+    }
+
     /// Fetches what is wanted: first what requests wait for, then the rest in the plan's order.
-    fn start_transfers(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
-        let mut has_failed = false;
+    fn start_transfers(&mut self, effects: &mut Vec<Effect>) {
         let is_preparing = |entry: &&Entry| matches!(entry.state, State::Preparing { .. });
         let mut running = self.table.entries.values().filter(is_preparing).count();
         for (id, is_demanded) in self.queue() {
             let Some(entry) = self.table.entries.get(&id) else { continue };
             if entry.state != State::Remote {
-                continue;
-            }
-            if let Some(why) = entry.target.unpinned.clone() {
-                self.fail(id, unpinned(why), 0.0, now);
-                has_failed = true;
                 continue;
             }
             let limit = self.settings.max_transfers * if is_demanded { 2 } else { 1 };
@@ -397,7 +406,6 @@ impl Residency {
                 effects.push(Effect::Prepare { entry: id, attempt, target });
             }
         }
-        has_failed
     }
 
     /// Loads what is wanted and on disk, each with its memory reserved first. Nobody overtakes a version that

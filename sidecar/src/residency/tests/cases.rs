@@ -254,3 +254,20 @@ fn instances_follow_the_plan_as_far_as_memory_allows() {
     world.apply(with(2));
     assert_eq!(world.bytes_in_use(), 42);
 }
+
+#[test]
+fn a_source_without_a_commit_fails_unasked_and_the_old_pin_serves_on() {
+    let mut world = World::with_plan(vec![target("a", 10, 1)]);
+    world.want(&["a"]);
+    world.settle();
+    let old = world.entry("a");
+    let unpinned =
+        Target { commit: None, unpinned: Some("the Hub is away".to_owned()), ..target("a", 10, 1) };
+    world.apply(vec![unpinned.clone(), Target { key: key("b"), ..unpinned }]);
+    let views = world.residency.views();
+    let messages: Vec<&str> =
+        views.iter().map(|view| view.last_failure.unwrap().failure.message.as_str()).collect();
+    assert_eq!(messages, ["the Hub is away", "the Hub is away"]);
+    let waiter = world.want(&["a"]);
+    assert_eq!(world.answers[&waiter], Answer::Granted(old, None));
+}
