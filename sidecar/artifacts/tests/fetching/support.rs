@@ -130,6 +130,19 @@ impl Bench {
     }
 }
 
+/// Leaves nothing behind: a file that a cancelled transfer was just finishing may appear while its folder is removed.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        for _ in 0..100 {
+            let _ = std::fs::remove_dir_all(self.folder.path());
+            std::thread::sleep(Duration::from_millis(5));
+            if !self.folder.path().exists() {
+                return;
+            }
+        }
+    }
+}
+
 /// Every file below a folder that is under a final name in `blobs` or `snapshots`: what anybody would take for whole.
 pub(crate) fn published(stored: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
