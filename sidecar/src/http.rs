@@ -112,22 +112,48 @@ async fn admit(State(api): State<Api>, request: Request, next: Next) -> Response
     outcome.unwrap_or_else(|_| ApiError::DeadlineExceeded { allowed }.into_response())
 }
 
+/// What the kubelet and Prometheus ask every few seconds; at the usual level it would bury everything else.
+const POLLED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 /// Logs and counts a request by its route and never by its path, since a path is the client's text.
 async fn record(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let id = request.extensions().get::<RequestId>().map_or("", |id| id.0.as_str()).to_owned();
     let span = tracing::info_span!("request", %method, route = route.as_str(), request_id = id);
-    let started = Instant::now();
+    let mut entry = Entry { metrics, route, started: Instant::now(), status: CLIENT_GONE };
     async move {
         let response = next.run(request).await;
-        let (status, elapsed) = (response.status().as_u16(), started.elapsed());
-        metrics.observe_request(&route, status, elapsed);
-        tracing::info!(status, milliseconds = elapsed.as_millis() as u64, "answered");
+        entry.status = response.status().as_u16();
+        drop(entry);
         response
     }
     .instrument(span)
     .await
+}
+
+/// The status of a request whose client went away before the answer, as nginx counts it; nobody receives it.
+const CLIENT_GONE: u16 = 499;
+
+/// A request's line in the log and place in the metrics, written when the request ends, however it ends.
+struct Entry {
+    metrics: Metrics,
+    route: String,
+    started: Instant,
+    status: u16,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let elapsed = self.started.elapsed();
+        self.metrics.observe_request(&self.route, self.status, elapsed);
+        let (status, milliseconds) = (self.status, elapsed.as_millis() as u64);
+        if POLLED.contains(&self.route.as_str()) {
+            tracing::debug!(status, milliseconds, "request ended");
+        } else {
+            tracing::info!(status, milliseconds, "request ended");
+        }
+    }
 }
 
 #[cfg(test)]

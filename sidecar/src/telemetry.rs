@@ -19,7 +19,9 @@ pub struct TelemetryError(#[from] TryInitError);
 /// # Errors
 /// [`TelemetryError`] where a log has been set up already.
 pub fn init(bars: Option<&MultiProgress>) -> Result<(), TelemetryError> {
-    let default = if bars.is_some() { "warn" } else { "info,hyper=warn,tower=warn" };
+    // The audio library calls a client's broken file an error of its own; the client is told, the log need not be.
+    let default =
+        if bars.is_some() { "warn,symphonia=off" } else { "info,hyper=warn,tower=warn,symphonia=off" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter);
     match bars {
@@ -27,7 +29,13 @@ pub fn init(bars: Option<&MultiProgress>) -> Result<(), TelemetryError> {
         None if std::io::stderr().is_terminal() => {
             builder.with_writer(std::io::stderr).finish().try_init()?
         }
-        None => builder.json().flatten_event(true).with_writer(std::io::stderr).finish().try_init()?,
+        None => builder
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .with_writer(std::io::stderr)
+            .finish()
+            .try_init()?,
     }
     Ok(())
 }

@@ -26,13 +26,20 @@ pub struct ServerBounds {
     pub connections: usize,
     /// How long the head of a request may take, and how long a connection may stand idle.
     pub head_time: Duration,
+    /// How long a client may leave sent bytes unread before the kernel closes the connection.
+    pub unread_time: Duration,
     /// How long requests in work may take once the shutdown has begun.
     pub drain_time: Duration,
 }
 
 impl Default for ServerBounds {
     fn default() -> Self {
-        Self { connections: 4_096, head_time: Duration::from_secs(10), drain_time: Duration::from_secs(25) }
+        Self {
+            connections: 4_096,
+            head_time: Duration::from_secs(10),
+            unread_time: Duration::from_secs(30),
+            drain_time: Duration::from_secs(25),
+        }
     }
 }
 
@@ -41,9 +48,6 @@ const MAX_HEADERS: usize = 100;
 
 /// The most bytes of the head of one request.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-
-/// How long a client may leave sent bytes unread before the kernel closes the connection.
-const STALLED_WRITE: Duration = Duration::from_secs(30);
 
 /// How long to wait after the kernel could not give a connection, usually for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -62,7 +66,7 @@ pub async fn serve(
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &places, bounds.unread_time) => accepted,
             // Finished connections are let go of as they finish.
             Some(_) = connections.join_next() => continue,
         };
@@ -94,13 +98,14 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
+    unread_time: Duration,
 ) -> std::io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     // Answers are small and complete; waiting to fill a packet would only delay them.
     stream.set_nodelay(true)?;
     // A client that stops reading, or is gone without a word, does not hold its place for ever.
-    SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED_WRITE))?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(unread_time))?;
     Ok((stream, place))
 }
 
@@ -209,6 +214,44 @@ mod tests {
         assert!(timeout(Duration::from_millis(200), second.read_exact(&mut byte)).await.is_err());
         drop(first);
         timeout(Duration::from_secs(5), second.read_exact(&mut byte)).await.unwrap().unwrap();
+        running.stop.send(()).unwrap();
+        running.task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn silent_connections_over_every_place_delay_the_honest_ones_only_for_a_while() {
+        let head_time = Duration::from_millis(200);
+        let bounds = ServerBounds { connections: 50, head_time, ..ServerBounds::default() };
+        let running = start(router(), bounds).await;
+        let mut silent = Vec::new();
+        for _ in 0..100 {
+            silent.push(TcpStream::connect(running.address).await.unwrap());
+        }
+        let mut honest = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut honest, "/").await;
+        let mut byte = [0];
+        // Two rounds of silent ones go first; the rest of the time is for a slow machine.
+        timeout(Duration::from_secs(10), honest.read_exact(&mut byte)).await.unwrap().unwrap();
+        running.stop.send(()).unwrap();
+        running.task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_stops_reading_loses_its_place() {
+        let large = Router::new().route("/", get(|| async { vec![b'x'; 64 << 20] }));
+        let bounds = ServerBounds {
+            connections: 1,
+            unread_time: Duration::from_millis(500),
+            ..ServerBounds::default()
+        };
+        let running = start(large, bounds).await;
+        let mut stalled = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut stalled, "/").await;
+        let mut next = TcpStream::connect(running.address).await.unwrap();
+        ask(&mut next, "/").await;
+        let mut byte = [0];
+        timeout(Duration::from_secs(20), next.read_exact(&mut byte)).await.unwrap().unwrap();
+        drop((stalled, next));
         running.stop.send(()).unwrap();
         running.task.await.unwrap();
     }

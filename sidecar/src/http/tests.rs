@@ -329,11 +329,14 @@ async fn until(condition: impl Fn() -> bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_goes_away_stops_its_job() {
-    let (router, loader) = with_limits(Limits::default());
+    let (state, loader) = state(plan(), Limits::default());
+    let (router, status) = (app(state.clone()), status_app(state));
     let request = tokio::spawn(router.clone().oneshot(transcribe(&[("prompt", "wait")])));
     until(|| loader.begun.load(Ordering::SeqCst) == 1).await;
     request.abort();
     until(|| loader.cancelled.load(Ordering::SeqCst) == 1).await;
+    let line = "ostler_requests_total{endpoint=\"/v1/audio/transcriptions\",status=\"499\"} 1";
+    assert!(send(&status, get("/metrics")).await.text.contains(line));
     assert_eq!(send(&router, transcribe(&[])).await.status, 200);
 }
 
