@@ -1,6 +1,8 @@
 //! One task owns the residency state machine, feeds it events and carries out its effects. Nothing here decides.
 
-use std::collections::{BTreeMap, HashMap};
+mod observe;
+
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,9 +10,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use ostler_crds::names::LoadPolicy;
 use ostler_crds::serving_plan::ServingPlan;
-use ostler_crds::status::{FailureLocation, VersionState};
+use ostler_crds::status::FailureLocation;
 use ostler_inference::engine::Engine;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -19,10 +20,11 @@ use tokio::time::Instant;
 use crate::lease::{Fallback, Lease, Provenance};
 use crate::loader::{Loader, Prepared, Transferred};
 use crate::pool::{Slots, panic_message};
-use crate::progress::{self, Meter};
+use crate::progress::Meter;
 use crate::residency::{Attempt, Effect, EntryId, Event, Moment, Refusal, Residency, Settings, WaiterId};
-use crate::snapshot::{FailureSnapshot, Snapshot, VersionSnapshot};
+use crate::snapshot::Snapshot;
 use crate::target::{Target, VersionFailure, VersionKey, targets};
+use observe::{Sources, observe};
 
 /// How often running transfers are measured and told of.
 const TRANSFER_INTERVAL: Duration = Duration::from_millis(500);
@@ -363,7 +365,15 @@ impl Task {
     }
 
     fn publish(&mut self) {
-        let snapshot = self.snapshot();
+        let snapshot = observe(&Sources {
+            residency: &self.residency,
+            meters: &self.meters,
+            prepared: &self.prepared,
+            started_at: self.started_at,
+            plan_generation: self.plan_generation,
+            budget_bytes: self.budget_bytes,
+            least_percent: self.least_percent,
+        });
         self.least_percent = snapshot.progress_percent;
         self.snapshots.send_if_modified(|current| {
             let is_changed = **current != snapshot;
@@ -372,53 +382,6 @@ impl Task {
             }
             is_changed
         });
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        let mut fractions = BTreeMap::new();
-        let mut versions = Vec::new();
-        for view in self.residency.views() {
-            let target = view.target;
-            let meter = self.meters.get(&view.entry);
-            if target.load == LoadPolicy::Preload {
-                fractions.insert(view.entry, progress::fraction(view.state, view.is_proven, meter));
-            }
-            let in_transfer = view.state == VersionState::Downloading;
-            let pinned = target.commit.as_ref().map(ToString::to_string).unwrap_or_default();
-            let revision = Some(self.revision(view.entry)).filter(|revision| !revision.is_empty());
-            versions.push(VersionSnapshot {
-                key: target.key.clone(),
-                task: target.task,
-                load: target.load,
-                dtype: target.dtype,
-                revision: revision.unwrap_or(pinned),
-                state: view.state,
-                resident_bytes: view.reserved_bytes,
-                progress: meter.filter(|_| in_transfer).map(Meter::snapshot),
-                last_failure: view.last_failure.map(|record| FailureSnapshot {
-                    location: record.failure.location,
-                    reason: record.failure.reason.clone(),
-                    message: record.failure.message.clone(),
-                    time: self.timestamp(record.at),
-                    retry_at: record.retry_at.map(|moment| self.timestamp(moment)),
-                }),
-                serving_revision: view.predecessor.map(|entry| self.revision(entry)),
-            });
-        }
-        let fractions: Vec<f64> = fractions.into_values().collect();
-        Snapshot {
-            plan_generation: self.plan_generation,
-            ready: self.residency.is_ready(),
-            progress_percent: progress::percent(&fractions, self.least_percent),
-            budget_bytes: self.budget_bytes,
-            reserved_bytes: self.residency.reserved_bytes(),
-            waiting_requests: self.residency.waiting(),
-            versions,
-        }
-    }
-
-    fn timestamp(&self, moment: Moment) -> Timestamp {
-        self.started_at.checked_add(moment).unwrap_or(self.started_at)
     }
 }
 

@@ -46,7 +46,7 @@ pub struct VersionSnapshot {
     pub state: VersionState,
     /// The bytes that it holds in memory.
     pub resident_bytes: u64,
-    /// The transfer under way, or the last one.
+    /// The transfer under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<TransferSnapshot>,
     /// Its last failure, until it is loaded.

@@ -1,0 +1,256 @@
+//! What moves by itself after each event: failures that have rested are tried again, waiters are settled, transfers
+//! and loads start, and what has no place any more goes.
+
+use ostler_crds::names::LoadPolicy;
+use ostler_crds::status::FailureLocation;
+
+use super::budget::{Admission, admit};
+use super::entry::{Entry, FailureRecord, State};
+use super::event::{Effect, EntryId, Moment, Settings, WaiterId};
+use super::table::Table;
+use super::{failures, waiting};
+use crate::target::{Target, VersionFailure};
+
+/// The entries, and the bounds that they are kept in.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) settings: Settings,
+    pub(super) table: Table,
+    /// Something waits for memory, so that a lease given back matters.
+    pub(super) is_short_of_memory: bool,
+}
+
+impl Machine {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, table: Table::default(), is_short_of_memory: false }
+    }
+
+    pub(super) fn fail(&mut self, id: EntryId, failure: VersionFailure, jitter: f64, now: Moment) {
+        let Some(entry) = self.table.entries.get_mut(&id) else { return };
+        let key = entry.target.key.clone();
+        entry.failures = entry.failures.saturating_add(1);
+        let rest = self.settings.backoff.rest(entry.failures, jitter, failure.retry_after);
+        let retry_at = failure.retryable.then_some(now + rest);
+        if failure.location != FailureLocation::Memory {
+            // The next try looks at the files anew.
+            entry.footprint = None;
+        }
+        entry.last_failure = Some(FailureRecord { failure, at: now, retry_at });
+        entry.state = State::Failed { retry_at };
+        // A lazy version is tried again when somebody asks; what is preloaded or replaces a loaded pin, by itself.
+        let insists = entry.target.load == LoadPolicy::Preload;
+        if !insists
+            && self.table.loaded_predecessor(&key).is_none()
+            && let Some(entry) = self.table.entries.get_mut(&id)
+        {
+            entry.called = false;
+        }
+    }
+
+    /// Sets everything in motion that can move now.
+    pub(super) fn advance(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        waiting::expire(&mut self.table, now, effects);
+        loop {
+            self.retry(now);
+            waiting::settle_all(&mut self.table, now, effects);
+            self.let_go(effects);
+            let has_failed = self.fail_unpinned(now);
+            self.start_transfers(effects);
+            let has_failed = self.start_loads(now, effects) || has_failed;
+            if !has_failed {
+                break;
+            }
+        }
+        self.resize(effects);
+    }
+
+    /// Failed versions that are wanted and have rested are tried again.
+    fn retry(&mut self, now: Moment) {
+        for id in self.table.wanted() {
+            if let Some(entry) = self.table.entries.get_mut(&id)
+                && let State::Failed { retry_at: Some(retry_at) } = entry.state
+                && retry_at <= now
+            {
+                entry.state = entry.untried();
+            }
+        }
+    }
+
+    /// Transfers that nobody wants any more stop; old pins go once their successor is loaded.
+    fn let_go(&mut self, effects: &mut Vec<Effect>) {
+        let wanted = self.table.wanted();
+        let ids: Vec<EntryId> = self.table.entries.keys().copied().collect();
+        for id in ids {
+            let Some(entry) = self.table.entries.get(&id) else { continue };
+            if matches!(entry.state, State::Preparing { .. }) && !wanted.contains(&id) {
+                effects.push(Effect::CancelPrepare { entry: id });
+                self.set_state(id, State::Remote);
+            }
+            let Some(entry) = self.table.entries.get(&id) else { continue };
+            if entry.in_plan {
+                continue;
+            }
+            match entry.state {
+                State::Loaded { bytes, .. } => {
+                    let successor = self.table.desired.get(&entry.target.key);
+                    let is_needed = successor
+                        .and_then(|successor| self.table.entries.get(successor))
+                        .is_some_and(|successor| !successor.is_loaded());
+                    if entry.leases == 0 && !is_needed {
+                        effects.push(Effect::Unload { entry: id });
+                        self.set_state(id, State::Freeing { bytes });
+                    }
+                }
+                State::Remote | State::Cached | State::Failed { .. } => {
+                    effects.push(Effect::Forget { entry: id });
+                    self.table.entries.remove(&id);
+                    self.table.retired.remove(&id);
+                }
+                State::Preparing { .. } | State::Loading { .. } | State::Freeing { .. } => {}
+            }
+        }
+    }
+
+    /// A source without a commit fails at once, asked for or not, with the reason that the plan gives.
+    fn fail_unpinned(&mut self, now: Moment) -> bool {
+        let planned =
+            self.table.entries.iter().filter(|(_, entry)| entry.in_plan && entry.state == State::Remote);
+        let failing = planned.filter_map(|(id, entry)| Some((*id, entry.target.unpinned.clone()?)));
+        let failing: Vec<(EntryId, String)> = failing.collect();
+        let has_failed = !failing.is_empty();
+        for (id, why) in failing {
+            self.fail(id, failures::unpinned(why), 0.0, now);
+        }
+        has_failed
+    }
+
+    /// Fetches what is wanted: first what requests wait for, then the rest in the plan's order.
+    fn start_transfers(&mut self, effects: &mut Vec<Effect>) {
+        let is_preparing = |entry: &&Entry| matches!(entry.state, State::Preparing { .. });
+        let mut running = self.table.entries.values().filter(is_preparing).count();
+        for (id, is_demanded) in self.queue() {
+            let Some(entry) = self.table.entries.get(&id) else { continue };
+            if entry.state != State::Remote {
+                continue;
+            }
+            let limit = self.settings.max_transfers * if is_demanded { 2 } else { 1 };
+            if running < limit {
+                running += 1;
+                let target = entry.target.clone();
+                let attempt = self.table.next_attempt();
+                self.set_state(id, State::Preparing { attempt });
+                effects.push(Effect::Prepare { entry: id, attempt, target });
+            }
+        }
+    }
+
+    /// Loads what is wanted and on disk, each with its memory reserved first. Nobody overtakes a version that
+    /// waits for memory, so that it is not starved.
+    fn start_loads(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
+        let mut has_failed = false;
+        let mut is_behind_preload = false;
+        self.is_short_of_memory = false;
+        for (id, is_demanded) in self.queue() {
+            let Some(entry) = self.table.entries.get(&id) else { continue };
+            let waits_for_its_turn =
+                !is_demanded && entry.target.load == LoadPolicy::Preload && !entry.proven;
+            if waits_for_its_turn {
+                // `Preload` versions load one after the other, in the plan's order; a failed one holds up nobody.
+                if is_behind_preload {
+                    continue;
+                }
+                is_behind_preload = !matches!(entry.state, State::Failed { .. });
+            }
+            let (State::Cached, Some(footprint)) = (entry.state, entry.footprint) else { continue };
+            let is_loading = |entry: &&Entry| matches!(entry.state, State::Loading { .. });
+            if self.table.entries.values().filter(is_loading).count() >= self.settings.max_loads {
+                break;
+            }
+            let instances = entry.target.instances;
+            let peak = footprint.peak(instances);
+            let residents = self.table.residents(id, is_demanded, self.settings.minimum_residency, now);
+            match admit(&self.settings.budget, peak, &residents) {
+                Admission::Start { evict } => {
+                    self.evict(&evict, effects);
+                    let target = entry_target(&self.table, id);
+                    let attempt = self.table.next_attempt();
+                    self.set_state(id, State::Loading { attempt, bytes: peak, instances });
+                    effects.extend(target.map(|target| Effect::Load { entry: id, attempt, target }));
+                }
+                Admission::Evict { evict } => {
+                    self.evict(&evict, effects);
+                    self.is_short_of_memory = true;
+                    break;
+                }
+                Admission::Wait => {
+                    self.is_short_of_memory = true;
+                    break;
+                }
+                Admission::TooLarge => {
+                    self.fail(id, failures::too_large(peak, self.settings.budget.bytes), 0.0, now);
+                    has_failed = true;
+                }
+                Admission::Full { protected_bytes } => {
+                    self.fail(
+                        id,
+                        failures::full(peak, protected_bytes, self.settings.budget.bytes),
+                        0.0,
+                        now,
+                    );
+                    has_failed = true;
+                }
+            }
+        }
+        has_failed
+    }
+
+    /// What is wanted, in the order of service, with whether requests wait for it.
+    fn queue(&self) -> Vec<(EntryId, bool)> {
+        let demanded = self.table.demanded();
+        let wanted = self.table.wanted();
+        let mut queue: Vec<(WaiterId, usize, EntryId, bool)> = Vec::with_capacity(wanted.len());
+        for id in wanted {
+            if let Some(entry) = self.table.entries.get(&id) {
+                let first = demanded.get(&entry.target.key).copied();
+                queue.push((first.unwrap_or(WaiterId(u64::MAX)), entry.place, id, first.is_some()));
+            }
+        }
+        queue.sort_unstable();
+        queue.into_iter().map(|(_, _, id, is_demanded)| (id, is_demanded)).collect()
+    }
+
+    fn evict(&mut self, evicted: &[EntryId], effects: &mut Vec<Effect>) {
+        for id in evicted {
+            let Some(bytes) = self.table.entries.get(id).map(Entry::reserved_bytes) else { continue };
+            effects.push(Effect::Unload { entry: *id });
+            self.set_state(*id, State::Freeing { bytes });
+        }
+    }
+
+    /// Instances follow the plan: fewer at once, more as far as their working memory fits.
+    fn resize(&mut self, effects: &mut Vec<Effect>) {
+        let mut free = self.settings.budget.bytes.saturating_sub(self.table.reserved_bytes());
+        for (id, entry) in &mut self.table.entries {
+            let State::Loaded { bytes, instances } = entry.state else { continue };
+            let Some(footprint) = entry.footprint else { continue };
+            let wanted = entry.target.instances;
+            let held = footprint.held(wanted);
+            if wanted == instances || held.saturating_sub(bytes) > free {
+                continue;
+            }
+            free = (free + bytes).saturating_sub(held);
+            entry.state = State::Loaded { bytes: held, instances: wanted };
+            effects.push(Effect::Resize { entry: *id, instances: wanted });
+        }
+    }
+
+    fn set_state(&mut self, id: EntryId, state: State) {
+        if let Some(entry) = self.table.entries.get_mut(&id) {
+            entry.state = state;
+        }
+    }
+}
+
+fn entry_target(table: &Table, id: EntryId) -> Option<Target> {
+    table.entries.get(&id).map(|entry| entry.target.clone())
+}

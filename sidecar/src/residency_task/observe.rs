@@ -1,0 +1,76 @@
+//! What others see of the residency at one moment, put together from what the task knows. Pure.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use ostler_crds::names::LoadPolicy;
+use ostler_crds::status::VersionState;
+
+use crate::loader::Prepared;
+use crate::progress::{self, Meter};
+use crate::residency::{EntryId, FailureRecord, Moment, Residency, View};
+use crate::snapshot::{FailureSnapshot, Snapshot, VersionSnapshot};
+
+/// Everything that a snapshot is made of.
+pub(super) struct Sources<'task> {
+    pub(super) residency: &'task Residency,
+    pub(super) meters: &'task HashMap<EntryId, Meter>,
+    pub(super) prepared: &'task HashMap<EntryId, Prepared>,
+    /// The wall clock at the residency's moment zero.
+    pub(super) started_at: Timestamp,
+    pub(super) plan_generation: i64,
+    pub(super) budget_bytes: u64,
+    /// The progress reported before under the same plan.
+    pub(super) least_percent: u8,
+}
+
+/// Makes the snapshot.
+pub(super) fn observe(sources: &Sources<'_>) -> Snapshot {
+    let views = sources.residency.views();
+    let preloaded = views.iter().filter(|view| view.target.load == LoadPolicy::Preload);
+    let fractions: Vec<f64> = preloaded
+        .map(|view| progress::fraction(view.state, view.is_proven, sources.meters.get(&view.entry)))
+        .collect();
+    Snapshot {
+        plan_generation: sources.plan_generation,
+        ready: sources.residency.is_ready(),
+        progress_percent: progress::percent(&fractions, sources.least_percent),
+        budget_bytes: sources.budget_bytes,
+        reserved_bytes: sources.residency.reserved_bytes(),
+        waiting_requests: sources.residency.waiting(),
+        versions: views.iter().map(|view| version(sources, view)).collect(),
+    }
+}
+
+fn version(sources: &Sources<'_>, view: &View<'_>) -> VersionSnapshot {
+    let target = view.target;
+    let meter = sources.meters.get(&view.entry).filter(|_| view.state == VersionState::Downloading);
+    let pinned = || target.commit.as_ref().map(ToString::to_string);
+    VersionSnapshot {
+        key: target.key.clone(),
+        task: target.task,
+        load: target.load,
+        dtype: target.dtype,
+        revision: revision(sources, view.entry).or_else(pinned).unwrap_or_default(),
+        state: view.state,
+        resident_bytes: view.reserved_bytes,
+        progress: meter.map(Meter::snapshot),
+        last_failure: view.last_failure.map(|record| failure(sources, record)),
+        serving_revision: view.predecessor.and_then(|entry| revision(sources, entry)),
+    }
+}
+
+fn revision(sources: &Sources<'_>, entry: EntryId) -> Option<String> {
+    sources.prepared.get(&entry).map(|prepared| prepared.revision.clone())
+}
+
+fn failure(sources: &Sources<'_>, record: &FailureRecord) -> FailureSnapshot {
+    let timestamp = |moment: Moment| sources.started_at.checked_add(moment).unwrap_or(sources.started_at);
+    FailureSnapshot {
+        location: record.failure.location,
+        reason: record.failure.reason.clone(),
+        message: record.failure.message.clone(),
+        time: timestamp(record.at),
+        retry_at: record.retry_at.map(timestamp),
+    }
+}
