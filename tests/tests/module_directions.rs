@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, and their modules that decide: each with its folder of children, if it has one.
-const PURE: [(&str, &[&str]); 6] = [
+const PURE: [(&str, &[&str]); 7] = [
     ("crds/src", &["names", "serving_plan", "status", "model_deployment", "model_replica", "definitions"]),
     (
         "operator/src",
@@ -25,6 +25,19 @@ const PURE: [(&str, &[&str]); 6] = [
         ],
     ),
     ("sidecar/src", &["routing", "residency", "target"]),
+    (
+        "sidecar/src/http",
+        &[
+            "excerpt",
+            "language_choice",
+            "model_choice",
+            "provenance",
+            "speech_form",
+            "subtitles",
+            "transcript_body",
+            "translate_form",
+        ],
+    ),
     (
         "sidecar/hub/src",
         &["address", "file_path", "head", "rate", "redirect", "repository_revision", "retry_after"],
