@@ -1,6 +1,7 @@
 //! The composition root: puts the parts together, serves until it is told to stop, and stops gracefully.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use indicatif::MultiProgress;
@@ -59,7 +60,12 @@ pub async fn run(
     let started_at = Timestamp::now();
     let hub = HubClient::new(hub_settings(&config.hub)).map_err(RunError::Hub)?;
     let cache = Cache::open(config.cache_folder.clone()).map_err(RunError::Cache)?;
-    let (plan, budget) = first_plan(&config.origin, &hub, &cache).await?;
+    let mut shutdown = pin!(shutdown);
+    let (plan, budget) = tokio::select! {
+        first = first_plan(&config.origin, &hub, &cache) => first?,
+        // A Hub that does not answer must not hold up the end.
+        () = &mut shutdown => return Ok(()),
+    };
     let program = config.allow_pickle.then(std::env::current_exe).transpose().map_err(RunError::Program)?;
     let loader = Arc::new(ModelLoader::new(hub.clone(), cache.clone(), program));
     let manager = Manager::start(loader, Settings::with_budget(budget), plan);

@@ -213,3 +213,13 @@ async fn the_example_transcribes_translates_and_tells_languages_in_the_memory_th
     assert_eq!(status, StatusCode::OK, "{body}");
     served.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_does_not_answer_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let served = serve(MANIFEST, folder.path(), &format!("http://{}", silent.local_addr().unwrap())).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    served.stop().await;
+}
