@@ -156,8 +156,8 @@ pub(super) fn detections(labels: &[&[LabelScore]]) -> Vec<Detection> {
     all
 }
 
-/// The language of each text: its own most probable one, for a short text the one of all texts together, since
-/// a few words say little. Only languages that are served come into question, where any of them does.
+/// The language of each text: its own most probable one, but for a short text that leaves doubt the one of all texts
+/// together. Only languages that are served come into question, where any of them does.
 pub(super) fn detected(
     plan: &ServingPlan,
     texts: &[String],
@@ -165,19 +165,21 @@ pub(super) fn detected(
 ) -> Vec<Option<Detection>> {
     /// LibreTranslate's own bound for a text that is judged alone, in characters.
     const LONG_ENOUGH: usize = 40;
+    /// From this percentage on a short text is judged alone too: it is then rarely wrong, and texts of one request
+    /// may well be in different languages.
+    const SURE: f64 = 80.0;
     let best = |labels: &[&[LabelScore]]| {
         let all = detections(labels);
         all.iter().find(|detection| is_served(plan, &detection.language)).or(all.first()).cloned()
     };
     let every: Vec<&[LabelScore]> = labels.iter().map(Vec::as_slice).collect();
     let overall = best(&every);
-    let each = texts.iter().zip(labels);
-    each.map(
-        |(text, labels)| {
-            if text.chars().count() > LONG_ENOUGH { best(&[labels]) } else { overall.clone() }
-        },
-    )
-    .collect()
+    let judge = |(text, labels): (&String, &Vec<LabelScore>)| {
+        let own = best(&[labels]);
+        let is_sure = own.as_ref().is_some_and(|detection| detection.confidence >= SURE);
+        if is_sure || text.chars().count() > LONG_ENOUGH { own } else { overall.clone() }
+    };
+    texts.iter().zip(labels).map(judge).collect()
 }
 
 fn pairs(model: &PlannedModel) -> impl Iterator<Item = &LanguagePair> {

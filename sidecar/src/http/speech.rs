@@ -101,13 +101,20 @@ async fn receive(
         .admission
         .upload(announced.map_or(file_limit as u64, |length| length.min(file_limit as u64)))
         .await?;
-    let bytes = body::read(body, announced, body_limit, "the upload").await?;
+    let too_large = || ApiError::TooLarge {
+        what: "the file",
+        limit: format!("{file_limit} bytes; compress it, or split it"),
+    };
+    let bytes = body::read(body, announced, body_limit, "the upload").await.map_err(|error| match error {
+        // The client knows the limit of its file, not that of the form around it.
+        ApiError::TooLarge { .. } => too_large(),
+        error => error,
+    })?;
     let parts = multipart::split(headers, bytes).await?;
-    if parts.file.as_ref().is_some_and(|file| file.len() > file_limit) {
-        let limit = format!("{file_limit} bytes; compress it, or split it");
-        return Err(ApiError::TooLarge { what: "the file", limit });
+    match &parts.file {
+        Some(file) if file.len() > file_limit => Err(too_large()),
+        _ => Ok((parts, room)),
     }
-    Ok((parts, room))
 }
 
 /// Decodes the file where it blocks nobody. The room of the upload is given back with the file, that of the

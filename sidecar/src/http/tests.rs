@@ -186,7 +186,9 @@ async fn speech_requests_fail_with_the_right_status_and_name_the_field() {
 #[tokio::test]
 async fn uploads_over_the_limit_are_refused_announced_or_not() {
     let (router, _) = with_limits(Limits { upload_bytes: 10_000, ..Limits::default() });
-    assert_eq!(send(&router, transcribe(&[])).await.status, 413);
+    let answer = send(&router, transcribe(&[])).await;
+    assert_eq!(answer.status, 413);
+    assert!(answer.text.contains("the file is over the limit of 10000 bytes"), "{}", answer.text);
     let mut chunked = transcribe(&[]);
     chunked.headers_mut().remove(header::CONTENT_LENGTH);
     assert_eq!(send(&router, chunked).await.status, 413);

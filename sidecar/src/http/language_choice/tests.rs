@@ -85,17 +85,24 @@ fn detections_are_in_percent_most_probable_first() {
 }
 
 #[test]
-fn short_texts_are_judged_together_and_only_served_languages_count() {
+fn doubtful_short_texts_are_judged_together_and_only_served_languages_count() {
     let long = "a sentence that is long enough to be judged on its own".to_owned();
-    let texts = [long, "kurz".to_owned(), "ja".to_owned()];
+    let texts = [long, "kurz".to_owned(), "ja".to_owned(), "oui".to_owned()];
     let labels = [
         vec![label("it", 0.9), label("en", 0.1)],
         vec![label("de", 1.0)],
-        vec![label("de", 0.6), label("fr", 0.4)],
+        vec![label("fr", 0.6), label("de", 0.4)],
+        vec![label("fr", 0.95), label("de", 0.05)],
     ];
-    let languages: Vec<_> =
-        detected(&plan(), &texts, &labels).into_iter().map(|detection| detection.unwrap().language).collect();
-    assert_eq!(languages, ["en", "de", "de"]);
-    let foreign = detected(&plan(), &texts[1..2], &[vec![label("ja", 1.0)]]);
-    assert_eq!(foreign[0].as_ref().unwrap().language, "ja");
+    let languages = |texts: &[String], labels: &[Vec<LabelScore>]| {
+        let all = detected(&plan(), texts, labels).into_iter();
+        all.map(|detection| detection.unwrap().language).collect::<Vec<_>>()
+    };
+    assert_eq!(languages(&texts, &labels), ["en", "de", "fr", "fr"]);
+    assert_eq!(
+        languages(&texts[..3], &labels[..3]),
+        ["en", "de", "de"],
+        "the doubtful one follows the others"
+    );
+    assert_eq!(languages(&texts[1..2], &[vec![label("ja", 1.0)]]), ["ja"]);
 }
