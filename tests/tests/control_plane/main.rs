@@ -7,5 +7,6 @@ mod definitions;
 mod leadership;
 mod ownership;
 mod pins;
+mod sidecar;
 mod status;
 mod writes;
