@@ -101,7 +101,8 @@ impl Engine for Whisper {
     fn canary(&self) -> Result<(), EngineError> {
         let control = Control::default();
         let frames = CANARY_FRAMES.min(self.config.window_frames());
-        let mel = (0..self.config.num_mel_bins * frames).map(|place| (place % 7) as f32 / 7.0 - 0.5).collect();
+        let mel =
+            (0..self.config.num_mel_bins * frames).map(|place| (place % 7) as f32 / 7.0 - 0.5).collect();
         let states = self.encoder.forward(mel, &control)?;
         let cross = self.decoder.remember(&states)?;
         let start = [self.generation.start];

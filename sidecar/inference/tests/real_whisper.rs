@@ -3,6 +3,8 @@
 //! The weights are fetched into the cache on the first run (`tests/real-models/fetch.sh`); `OSTLER_REAL_MODELS` names
 //! a folder that has them already. Where there is neither, these tests fail.
 
+#![expect(clippy::expect_used, reason = "a test that fails is to stop")]
+
 mod speech;
 
 use std::collections::BTreeMap;
@@ -56,8 +58,12 @@ fn compare(model: &str, key: &str, beams: usize) {
         let heard = run(engine.as_ref(), plain);
         let answer = &line[key];
         assert_eq!(heard.language, line["language"].as_str().expect("a language"), "{model} {file}");
-        let expected_tokens: Vec<u64> =
-            answer["tokens"].as_array().expect("tokens").iter().map(|token| token.as_u64().expect("an id")).collect();
+        let expected_tokens: Vec<u64> = answer["tokens"]
+            .as_array()
+            .expect("tokens")
+            .iter()
+            .map(|token| token.as_u64().expect("an id"))
+            .collect();
         assert_eq!(tokens(&heard), expected_tokens, "{model} {file} {key}: {}", heard.text);
         assert_eq!(heard.text, answer["text"].as_str().expect("a text"), "{model} {file} {key}");
         let segments = answer["segments"].as_array().expect("segments");

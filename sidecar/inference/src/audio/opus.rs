@@ -83,8 +83,11 @@ impl Head {
     fn parse(header: &[u8]) -> Option<Self> {
         let fixed = header.strip_prefix(b"OpusHead")?.get(..11)?;
         let channels = usize::from(fixed[1]);
-        let skip = usize::from(u16::from_le_bytes([fixed[2], fixed[3]]));
-        let gain = i16::from_le_bytes([fixed[8], fixed[9]]);
+        // MP4 has the same fields in its own byte order, and version 0 where Ogg and WebM have 1.
+        let number =
+            |high: u8, low: u8| u16::from_be_bytes(if fixed[0] == 0 { [low, high] } else { [high, low] });
+        let skip = usize::from(number(fixed[3], fixed[2]));
+        let gain = number(fixed[9], fixed[8]) as i16;
         if fixed[10] == 0 {
             return Self::plain(channels, skip, gain);
         }
@@ -117,6 +120,8 @@ mod tests {
         let mono = b"OpusHead\x01\x01\x38\x01\x80\x3e\0\0\0\x01\0";
         let head = Head::parse(mono).expect("a head");
         assert_eq!((head.channels, head.skip, head.gain, head.coupled), (1, 312, 256, 0));
+        let mp4 = b"OpusHead\x00\x01\x01\x38\0\0\x3e\x80\x01\0\0";
+        assert_eq!(Head::parse(mp4), Some(head));
         let surround = b"OpusHead\x01\x06\0\0\x80\xbb\0\0\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05";
         assert_eq!(
             Head::parse(surround).map(|head| (head.streams, head.mapping)),

@@ -52,10 +52,7 @@ impl<'a> Source<'a> {
             MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
         let format = symphonia::default::get_probe()
             .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
-            .map_err(|error| match error {
-                Error::Unsupported(_) | Error::IoError(_) => AudioError::UnknownContainer,
-                other => AudioError::DamagedContainer { container: "audio", message: other.to_string() },
-            })?;
+            .map_err(|error| unopened(bytes, &error))?;
         let container = format.format_info().short_name;
         let track = Track::choose(format.as_ref(), container)?;
         Ok(Self { format, container, track, decoded: 0, failed: 0, last_failure: None })
@@ -167,6 +164,32 @@ impl Track {
                 Ok(Spec { sample_rate: audio.spec().rate(), channels: audio.spec().channels().count() })
             }
         }
+    }
+}
+
+/// Why a file could not be opened. A container's first bytes tell it where its reader gave up without a name.
+fn unopened(bytes: &[u8], error: &Error) -> AudioError {
+    let Some(container) = container_by_magic(bytes) else {
+        return AudioError::UnknownContainer;
+    };
+    match error {
+        Error::Unsupported(_) => {
+            let is_speex = bytes.get(28..36) == Some(b"Speex   ");
+            let codec = if is_speex { "Speex" } else { "an unknown codec" };
+            AudioError::UnsupportedCodec { container, codec: codec.to_owned() }
+        }
+        other => AudioError::DamagedContainer { container, message: other.to_string() },
+    }
+}
+
+fn container_by_magic(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [b'O', b'g', b'g', b'S', ..] => Some("ogg"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => Some("wave"),
+        [b'f', b'L', b'a', b'C', ..] => Some("flac"),
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => Some("matroska"),
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some("isomp4"),
+        _ => None,
     }
 }
 

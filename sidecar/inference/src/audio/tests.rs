@@ -56,8 +56,8 @@ fn every_rate_gives_the_exact_length_and_the_same_tone() {
             .zip(&expected[800..15_200])
             .map(|(found, expected)| (found - expected).abs())
             .fold(0.0, f32::max);
-        // Of a filter with an odd number of taps the middle is half a sample beside the point.
-        let half_a_sample = 0.25 * std::f32::consts::PI * 440.0 / rate as f32;
+        // The middle of a filter with an odd number of taps lies half a sample beside a sample.
+        let half_a_sample = 0.25 * std::f32::consts::PI * 440.0 / rate.min(16_000) as f32;
         assert!(worst < half_a_sample + 2e-3, "{rate}: {worst}");
     }
     for (rate, frames, wanted) in [(48_000, 1, 1), (48_000, 4, 2), (8_000, 3, 6), (44_100, 44_101, 16_001)] {

@@ -88,7 +88,8 @@ impl ModelConfig {
     /// # Errors
     /// [`LoadError`] naming the field that is absent, out of range or of another kind of model.
     pub(super) fn parse(json: &[u8]) -> Result<Self, LoadError> {
-        let raw: RawConfig = serde_json::from_slice(json).map_err(|error| LoadError::corrupted(FILE, error))?;
+        let raw: RawConfig =
+            serde_json::from_slice(json).map_err(|error| LoadError::corrupted(FILE, error))?;
         if let Some(kind) = raw.model_type.as_deref().filter(|kind| *kind != "whisper") {
             return Err(incompatible(FILE, "model_type", format!("is {kind:?}, not \"whisper\"")));
         }
@@ -104,7 +105,7 @@ impl ModelConfig {
             ("encoder_attention_heads", raw.encoder_attention_heads),
             ("decoder_attention_heads", raw.decoder_attention_heads),
         ] {
-            if heads == 0 || raw.d_model % heads != 0 {
+            if heads == 0 || !raw.d_model.is_multiple_of(heads) {
                 return Err(incompatible(
                     FILE,
                     field,
@@ -195,7 +196,11 @@ mod tests {
             ("\"whisper\"", "\"bert\"", "model_type is \"bert\""),
             ("\"d_model\": 8", "\"d_model\": 0", "d_model is 0"),
             ("\"encoder_attention_heads\": 2", "\"encoder_attention_heads\": 3", "must divide d_model, 8"),
-            ("\"encoder_attention_heads\": 2", "\"encoder_attention_heads\": 0", "encoder_attention_heads is 0"),
+            (
+                "\"encoder_attention_heads\": 2",
+                "\"encoder_attention_heads\": 0",
+                "encoder_attention_heads is 0",
+            ),
             ("\"vocab_size\": 100", "\"vocab_size\": 99999999999", "vocab_size is 99999999999"),
             ("\"max_target_positions\": 448", "\"max_target_positions\": 1", "max_target_positions is 1"),
             ("\"vocab_size\": 100,", "", "missing field `vocab_size`"),

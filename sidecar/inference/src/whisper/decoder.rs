@@ -88,8 +88,11 @@ impl Decoder {
 
     /// Prepares a window's encoder states for the cross-attention of every step.
     pub(super) fn remember(&self, encoded: &Tensor) -> candle_core::Result<CrossMemory> {
-        let layers =
-            self.layers.iter().map(|layer| layer.cross.key_values(encoded)).collect::<candle_core::Result<_>>()?;
+        let layers = self
+            .layers
+            .iter()
+            .map(|layer| layer.cross.key_values(encoded))
+            .collect::<candle_core::Result<_>>()?;
         Ok(CrossMemory { layers })
     }
 
@@ -104,10 +107,11 @@ impl Decoder {
         control.check()?;
         let time = tokens.first().map_or(0, |row| row.len());
         let flat: Vec<u32> = tokens.concat();
-        let embedded = self
-            .embedding
-            .index_select(&Tensor::new(&flat[..], &Device::Cpu)?, 0)?
-            .reshape((tokens.len(), time, ()))?;
+        let embedded = self.embedding.index_select(&Tensor::new(&flat[..], &Device::Cpu)?, 0)?.reshape((
+            tokens.len(),
+            time,
+            (),
+        ))?;
         let mut states = embedded.broadcast_add(&self.positions.narrow(0, state.length, time)?)?;
         let mask = if time > 1 { Some(causal_mask(state.length, time)?) } else { None };
         state.layers.resize(self.layers.len(), None);
@@ -151,7 +155,9 @@ impl DecoderLayer {
 fn causal_mask(earlier: usize, time: usize) -> candle_core::Result<Tensor> {
     let width = earlier + time;
     let mask: Vec<f32> = (0..time)
-        .flat_map(|row| (0..width).map(move |column| if column > earlier + row { f32::NEG_INFINITY } else { 0.0 }))
+        .flat_map(|row| {
+            (0..width).map(move |column| if column > earlier + row { f32::NEG_INFINITY } else { 0.0 })
+        })
         .collect();
     Tensor::from_vec(mask, (time, width), &Device::Cpu)
 }

@@ -66,7 +66,11 @@ impl GenerationConfig {
     ///
     /// # Errors
     /// [`LoadError`] naming the field that is absent everywhere or outside the vocabulary.
-    pub(super) fn read(folder: &Path, model: &ModelConfig, vocabulary: &Vocabulary) -> Result<Self, LoadError> {
+    pub(super) fn read(
+        folder: &Path,
+        model: &ModelConfig,
+        vocabulary: &Vocabulary,
+    ) -> Result<Self, LoadError> {
         let raw = files::read_optional_json::<RawGeneration>(folder, FILE)?.unwrap_or_default();
         let mut common = generate::GenerationConfig::parse(
             &files::read_capped(folder, files::CONFIG)?,
@@ -81,7 +85,11 @@ impl GenerationConfig {
         let end = known("eos_token_id", common.eos_token_id.first().copied(), "<|endoftext|>")?;
         let no_timestamps = known("no_timestamps_token_id", raw.no_timestamps_token_id, "<|notimestamps|>")?;
         if no_timestamps == 0 {
-            return Err(incompatible(FILE, "no_timestamps_token_id", "is 0; the token of no speech stands before it"));
+            return Err(incompatible(
+                FILE,
+                "no_timestamps_token_id",
+                "is 0; the token of no speech stands before it",
+            ));
         }
         common.eos_token_id = vec![end];
         let suppress = common.suppress_tokens.take().or_else(|| model.defaults.suppress_tokens.clone());
@@ -92,7 +100,13 @@ impl GenerationConfig {
             end,
             no_timestamps,
             previous: raw.prev_sot_token_id.or_else(|| vocabulary.id("<|startofprev|>")),
-            multilingual: multilingual(raw.is_multilingual, raw.lang_to_id, raw.task_to_id, model, vocabulary)?,
+            multilingual: multilingual(
+                raw.is_multilingual,
+                raw.lang_to_id,
+                raw.task_to_id,
+                model,
+                vocabulary,
+            )?,
             suppress: within("suppress_tokens", suppress, model)?,
             begin_suppress: within("begin_suppress_tokens", begin_suppress, model)?,
             max_initial_timestamp_index: raw.max_initial_timestamp_index,

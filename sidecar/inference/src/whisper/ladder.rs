@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn the_thresholds() {
-        let good = Measures { compression_ratio: 2.4, average_log_probability: -1.0, no_speech_probability: 0.9 };
+        let good =
+            Measures { compression_ratio: 2.4, average_log_probability: -1.0, no_speech_probability: 0.9 };
         let repeating = Measures { compression_ratio: 2.5, ..good };
         let guessed = Measures { average_log_probability: -1.1, no_speech_probability: 0.6, ..good };
         let silent = Measures { no_speech_probability: 0.61, ..guessed };

@@ -6,7 +6,6 @@ use candle_nn::{LayerNorm, Linear};
 use crate::error::LoadError;
 use crate::weights::Weights;
 
-
 /// The epsilon of every layer norm of Whisper, PyTorch's default.
 const NORM_EPSILON: f64 = 1e-5;
 
@@ -88,7 +87,12 @@ impl Attention {
     }
 
     /// Attends from `states`, `[batch, time, width]`, to `memory`; `mask` is added to the scores.
-    pub(super) fn attend(&self, states: &Tensor, memory: &KeyValues, mask: Option<&Tensor>) -> Result<Tensor> {
+    pub(super) fn attend(
+        &self,
+        states: &Tensor,
+        memory: &KeyValues,
+        mask: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let queries = self.split_heads(&(self.query.forward(states)? * self.scale)?)?;
         let scores = queries.matmul(&memory.keys.t()?)?;
         let scores = match mask {

@@ -124,7 +124,13 @@ impl ClipMel<'_> {
     /// A sample of the clip as it is seen from outside too: mirrored at its ends without repeating the end itself.
     fn sample(&self, index: isize) -> f32 {
         let last = self.length as isize - 1;
-        let mirrored = if index < 0 { -index } else if index > last { 2 * last - index } else { index };
+        let mirrored = if index < 0 {
+            -index
+        } else if index > last {
+            2 * last - index
+        } else {
+            index
+        };
         usize::try_from(mirrored).ok().and_then(|index| self.samples.get(index)).copied().unwrap_or(0.0)
     }
 }

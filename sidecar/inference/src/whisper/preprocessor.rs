@@ -40,10 +40,15 @@ impl MelConfig {
     /// # Errors
     /// [`LoadError`] naming the field that contradicts the model.
     pub(super) fn parse(json: &[u8], model: &ModelConfig) -> Result<Self, LoadError> {
-        let raw: RawPreprocessor = serde_json::from_slice(json).map_err(|error| LoadError::corrupted(FILE, error))?;
+        let raw: RawPreprocessor =
+            serde_json::from_slice(json).map_err(|error| LoadError::corrupted(FILE, error))?;
         let rate = raw.sampling_rate.unwrap_or(SAMPLE_RATE);
         if rate != SAMPLE_RATE {
-            return Err(incompatible(FILE, "sampling_rate", format!("is {rate}; Whisper hears {SAMPLE_RATE}")));
+            return Err(incompatible(
+                FILE,
+                "sampling_rate",
+                format!("is {rate}; Whisper hears {SAMPLE_RATE}"),
+            ));
         }
         if raw.dither.is_some_and(|dither| dither != 0.0) {
             return Err(incompatible(FILE, "dither", "adds random noise; it must be 0"));
@@ -62,7 +67,11 @@ impl MelConfig {
         }
         let hop = raw.hop_length.unwrap_or(160);
         if hop == 0 || hop > fft_size {
-            return Err(incompatible(FILE, "hop_length", format!("is {hop}; it must be 1 to n_fft, {fft_size}")));
+            return Err(incompatible(
+                FILE,
+                "hop_length",
+                format!("is {hop}; it must be 1 to n_fft, {fft_size}"),
+            ));
         }
         let seconds = raw.chunk_length.unwrap_or(30);
         let frames = seconds.saturating_mul(SAMPLE_RATE) / hop;

@@ -26,7 +26,9 @@ pub(super) fn assemble(previous: Option<u32>, earlier: &[u32], room: usize, init
 #[must_use]
 pub(super) fn as_earlier_text(segment: &[u32], first_timestamp: u32) -> &[u32] {
     match segment {
-        [rest @ .., before, _] if !rest.is_empty() && *before >= first_timestamp => &segment[..segment.len() - 1],
+        [rest @ .., before, _] if !rest.is_empty() && *before >= first_timestamp => {
+            &segment[..segment.len() - 1]
+        }
         _ => segment,
     }
 }

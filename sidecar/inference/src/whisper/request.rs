@@ -43,7 +43,11 @@ impl Request {
     ///
     /// # Errors
     /// [`EngineError::InvalidInput`] naming the field that cannot be done.
-    pub(super) fn new(job: &TranscribeJob, config: &GenerationConfig, vocabulary: &Vocabulary) -> Result<Self, EngineError> {
+    pub(super) fn new(
+        job: &TranscribeJob,
+        config: &GenerationConfig,
+        vocabulary: &Vocabulary,
+    ) -> Result<Self, EngineError> {
         if job.samples.is_empty() {
             return Err(invalid("samples", "are none; send audio that is longer than nothing"));
         }
@@ -75,18 +79,23 @@ fn language(job: &TranscribeJob, config: &GenerationConfig) -> Result<RequestedL
         return match job.language.as_deref().map(|text| (text, languages::parse(text))) {
             None => Ok(RequestedLanguage::EnglishOnly),
             Some((_, Some(language))) if language.code == "en" => Ok(RequestedLanguage::EnglishOnly),
-            Some((text, _)) => Err(invalid("language", format!("is {text:?}, and this model knows English alone"))),
+            Some((text, _)) => {
+                Err(invalid("language", format!("is {text:?}, and this model knows English alone")))
+            }
         };
     };
     let Some(text) = &job.language else {
         return Ok(RequestedLanguage::Detect);
     };
-    let code = languages::parse(text).map_or_else(|| text.trim().to_lowercase(), |language| language.code.to_owned());
+    let code = languages::parse(text)
+        .map_or_else(|| text.trim().to_lowercase(), |language| language.code.to_owned());
     match multilingual.languages.get(&code) {
         Some(&token) => Ok(RequestedLanguage::Given { code, token }),
         None => Err(invalid(
             "language",
-            format!("is {text:?}, which this model does not know; write an ISO 639-1 code such as \"en\" or \"de\""),
+            format!(
+                "is {text:?}, which this model does not know; write an ISO 639-1 code such as \"en\" or \"de\""
+            ),
         )),
     }
 }
@@ -96,11 +105,17 @@ fn task(job: &TranscribeJob, config: &GenerationConfig) -> Result<Option<u32>, E
         (Some(multilingual), true) => Ok(Some(multilingual.translate)),
         (Some(multilingual), false) => Ok(Some(multilingual.transcribe)),
         (None, false) => Ok(None),
-        (None, true) => Err(invalid("translate", "is asked of a model that knows English alone; take a multilingual one")),
+        (None, true) => {
+            Err(invalid("translate", "is asked of a model that knows English alone; take a multilingual one"))
+        }
     }
 }
 
-fn prompt(job: &TranscribeJob, config: &GenerationConfig, vocabulary: &Vocabulary) -> Result<Vec<u32>, EngineError> {
+fn prompt(
+    job: &TranscribeJob,
+    config: &GenerationConfig,
+    vocabulary: &Vocabulary,
+) -> Result<Vec<u32>, EngineError> {
     let Some(text) = job.prompt.as_deref().map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(Vec::new());
     };

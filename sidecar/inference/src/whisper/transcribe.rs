@@ -182,7 +182,8 @@ impl Transcription<'_> {
     ) -> Result<Option<Decoded>, EngineError> {
         let generation = &self.engine.generation;
         let mut processors = generation.common.processors(prompt.tokens.len(), max_length);
-        processors.push(Box::new(AfterPrompt { rules: self.rules.clone(), prompt_length: prompt.tokens.len() }));
+        processors
+            .push(Box::new(AfterPrompt { rules: self.rules.clone(), prompt_length: prompt.tokens.len() }));
         let beam = BeamOptions {
             max_length,
             ..generation.common.beam_options(Some(self.request.beams), prompt.tokens.len())

@@ -71,13 +71,14 @@ def build(name, seed, multilingual, dtype):
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if "encoder.embed_positions" in parameter_name:
+                parameter.copy_(parameter.to(dtype))
                 continue
             if parameter.dim() > 1:
-                scale = 0.5 if "embed" in parameter_name else 2.0 / parameter[0].numel() ** 0.5
+                scale = 0.5 if "embed" in parameter_name else 1.0 / parameter[0].numel() ** 0.5
                 parameter.copy_((torch.randn_like(parameter) * scale).to(dtype))
             elif parameter_name.endswith("bias"):
                 parameter.copy_((torch.randn_like(parameter) * 0.2).to(dtype))
-            # The end of a text and the timestamps come up now and then, not always.
+        # The end of a text comes up now and then.
         embedding = model.model.decoder.embed_tokens.weight
         embedding[ids["endoftext"]] *= 1.3
         embedding.copy_(embedding.to(dtype))
@@ -141,9 +142,11 @@ def goldens(model, tokens, ids, multilingual, noise=0.0):
     if multilingual:
         prefix += [ids["de"], ids["transcribe"]]
     prefix += [tokens.token_to_id(TIMESTAMPS[0]), 40, 41, 42, 5, tokens.token_to_id(TIMESTAMPS[30])]
+    # Numbers that both sides can make exactly: the spectrograms of sound differ in their last digits.
+    pattern = torch.arange(80 * 2 * POSITIONS).reshape(1, 80, -1) * 37 % 101 / 101 - 0.5
     with torch.no_grad():
-        states = model.model.encoder(window).last_hidden_state
-        logits = model(window, decoder_input_ids=torch.tensor([prefix])).logits[0]
+        states = model.model.encoder(pattern.to(model.dtype)).last_hidden_state
+        logits = model(pattern.to(model.dtype), decoder_input_ids=torch.tensor([prefix])).logits[0]
     long_mel = features(extractor, LONG)
     result = {
         "clips": {"short": SHORT, "exact": EXACT, "long": LONG},
@@ -188,12 +191,12 @@ def is_firm(model, tokens, ids, multilingual, result):
     kinds = {token for case in result["cases"] for segment in case["tokens"] for token in segment}
     # Timestamps where none are asked for can make the reference hear one window over and over.
     stands_still = any(len(case["tokens"]) > 9 for case in result["cases"])
-    if len(kinds) < 12 or stands_still:
+    if len(kinds) < 8 or stands_still:
         return False
     torch.manual_seed(0)
-    again = goldens(model.double(), tokens, ids, multilingual, noise=3e-4)
+    again = [goldens(model.double(), tokens, ids, multilingual, noise=1e-3)["cases"] for _ in range(2)]
     model.float()
-    return again["cases"] == result["cases"]
+    return all(cases == result["cases"] for cases in again)
 
 
 def main():

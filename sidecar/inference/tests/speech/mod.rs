@@ -1,6 +1,6 @@
 //! What the tests of speech share: clips, jobs, running one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use ostler_crds::names::{Dtype, Task};
@@ -8,30 +8,26 @@ use ostler_inference::audio::{self, AudioLimits};
 use ostler_inference::engine::{Control, Engine, Job, Output, Temperature, TranscribeJob, Transcript};
 use ostler_inference::load::{LoadOptions, PicklePolicy};
 
-pub fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
-}
-
 /// A recording.
-pub struct Clip {
-    pub samples: Arc<[f32]>,
+pub(crate) struct Clip {
+    pub(crate) samples: Arc<[f32]>,
 }
 
 impl Clip {
-    pub fn read(file: &Path) -> Self {
+    pub(crate) fn read(file: &Path) -> Self {
         let bytes = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let pcm = audio::decode(&bytes, &AudioLimits::default()).expect("a decodable clip");
         Self { samples: pcm.samples.into() }
     }
 }
 
-pub fn load(folder: &Path) -> Box<dyn Engine> {
+pub(crate) fn load(folder: &Path) -> Box<dyn Engine> {
     let options = LoadOptions { dtype: Dtype::Float32, pickle: PicklePolicy::Refused };
     ostler_inference::load::load(folder, Task::AutomaticSpeechRecognition, &options).expect("a model")
 }
 
 /// Transcribe with timestamps, all else as the interfaces' defaults have it.
-pub fn job(clip: &Clip) -> TranscribeJob {
+pub(crate) fn job(clip: &Clip) -> TranscribeJob {
     TranscribeJob {
         samples: Arc::clone(&clip.samples),
         language: None,
@@ -44,7 +40,7 @@ pub fn job(clip: &Clip) -> TranscribeJob {
     }
 }
 
-pub fn run(engine: &dyn Engine, job: TranscribeJob) -> Transcript {
+pub(crate) fn run(engine: &dyn Engine, job: TranscribeJob) -> Transcript {
     match engine.run(&Job::Transcribe(job), &Control::default()) {
         Ok(Output::Transcript(transcript)) => transcript,
         other => panic!("no transcript: {other:?}"),
