@@ -172,12 +172,12 @@ fn unopened(bytes: &[u8], error: &Error) -> AudioError {
     let Some(container) = container_by_magic(bytes) else {
         return AudioError::UnknownContainer;
     };
+    let unsupported = |codec: &str| AudioError::UnsupportedCodec { container, codec: codec.to_owned() };
     match error {
-        Error::Unsupported(_) => {
-            let is_speex = bytes.get(28..36) == Some(b"Speex   ");
-            let codec = if is_speex { "Speex" } else { "an unknown codec" };
-            AudioError::UnsupportedCodec { container, codec: codec.to_owned() }
-        }
+        // The first page's packet starts with the codec's name; without a stream that it knows, the reader of Ogg
+        // looks for one until the end.
+        _ if bytes.get(28..36) == Some(b"Speex   ") => unsupported("Speex"),
+        Error::Unsupported(_) => unsupported("an unknown codec"),
         other => AudioError::DamagedContainer { container, message: other.to_string() },
     }
 }
