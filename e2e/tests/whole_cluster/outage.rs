@@ -11,8 +11,7 @@ pub(crate) fn requests_are_answered(space: &Space<'_>) {
         cluster.unwrap_or_else(|| panic!("only a cluster on this machine can be broken on purpose"));
     space.apply(&translator("words", 1));
     space.wait_until_ready("words");
-    let address = space.kubectl(&["get", "service", "words", "-o", "jsonpath={.spec.clusterIP}"]);
-    let load = Load::start(&format!("http://{address}:8470"), 2);
+    let load = Load::start(&space.service("words"), 2);
     eventually("the first answers", Duration::from_secs(60), || (load.answered() > 5).then_some(()));
 
     cluster.stop("kube-apiserver").unwrap();

@@ -10,9 +10,7 @@ pub(crate) fn a_rolling_change_under_load_loses_no_request(space: &Space<'_>) {
     space.apply(&manifest);
     space.wait_until_ready("words");
     let before = pods(space);
-    // This machine reaches Services of its own cluster as a pod would.
-    let address = space.kubectl(&["get", "service", "words", "-o", "jsonpath={.spec.clusterIP}"]);
-    let load = Load::start(&format!("http://{address}:8470"), 4);
+    let load = Load::start(&space.service("words"), 4);
     eventually("the first answers", Duration::from_secs(60), || (load.answered() > 10).then_some(()));
 
     manifest["spec"]["sidecar"] = serde_json::json!({"env": [{"name": "RUST_LOG", "value": "debug"}]});

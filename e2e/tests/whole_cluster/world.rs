@@ -143,6 +143,17 @@ impl Space<'_> {
         self.kubectl(&["wait", "--for=condition=Ready", &object, &limit]);
     }
 
+    /// The address of a deployment's Service, once this machine reaches it as pods do: kube-proxy needs a moment after
+    /// the first pod is ready.
+    pub(crate) fn service(&self, deployment: &str) -> String {
+        let address = self.kubectl(&["get", "service", deployment, "-o", "jsonpath={.spec.clusterIP}"]);
+        let base = format!("http://{address}:8470");
+        eventually("the Service to lead to a pod", Duration::from_secs(30), || {
+            output("curl", &["-sS", "--max-time", "5", &format!("{base}/v1/models")]).ok()
+        });
+        base
+    }
+
     /// The pods of a deployment that are not on their way out.
     pub(crate) fn pods(&self, deployment: &str) -> Vec<Value> {
         let selector = format!("--selector=ostler.dev/deployment={deployment}");
