@@ -8,6 +8,8 @@ SHELL := /bin/bash
 # The test cluster makes interfaces and mounts. Everything else runs as whoever called.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo --preserve-env env "PATH=$$PATH" "HOME=$$HOME"')
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Always built together: another selection has other features, and so compiles the dependencies anew.
+PROGRAMS := -p ostler-operator -p ostler-sidecar -p ostler-test-hub -p ostler-e2e
 
 help: ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,11 +20,11 @@ prerequisites: ## Check for compilers, libraries and tools, and install what is 
 demo: prerequisites ## A cluster on this machine, Ostler in it, a transcript, a translation, a change of version.
 	@# The cluster's programs are built from Go modules beside the Rust build, as each leaves cores idle at times.
 	@e2e/cluster/binaries.sh >/dev/null & \
-	cargo build --release -p ostler-operator -p ostler-sidecar -p ostler-test-hub -p ostler-e2e && wait $$!
+	cargo build --release $(PROGRAMS) && wait $$!
 	@$(AS_ROOT) $(TARGET)/release/ostler-e2e demo
 
 demo-down: ## Remove everything that the demo made.
-	@cargo build --quiet --release -p ostler-e2e
+	@cargo build --quiet --release $(PROGRAMS)
 	@$(AS_ROOT) $(TARGET)/release/ostler-e2e demo-down
 
 test: prerequisites ## Run everything: lints, unit, property, control plane and whole cluster tests.
