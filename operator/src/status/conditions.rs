@@ -185,7 +185,13 @@ fn ready(
                 facts.desired
             );
             let reason = if available.status == "True" { "RollingOut" } else { "PodsNotReady" };
-            verdict("False", reason, with_problems(pods, facts))
+            let words = with_problems(pods, facts);
+            // A pod that waits for a model which cannot load looks healthy to Kubernetes: only its report says why.
+            let words = match loaded.reason.as_str() {
+                "FailedToLoad" => format!("{words}; {}", loaded.message),
+                _ => words,
+            };
+            verdict("False", reason, words)
         }
         Outcome::Applied(_) if loaded.status != "True" => {
             verdict("False", "ModelsNotLoaded", loaded.message.as_str())

@@ -165,6 +165,17 @@ fn why_pods_are_pending_is_in_the_conditions() {
 }
 
 #[test]
+fn why_a_pod_waits_for_its_models_is_in_the_conditions() {
+    let mut waiting = pod("a").reporting(vec![reported("whisper@v1", FailedToLoad, '1')]);
+    waiting.ready = false;
+    let status = compute(&spec().build(), &observed(vec![waiting]), &applied(&spec(), &KNOWN), at(0));
+    for kind in [condition::READY, condition::RECONCILING] {
+        let message = message(&status, kind);
+        assert!(message.contains("pods are up to date and ready; whisper@v1: "), "{kind}: {message}");
+    }
+}
+
+#[test]
 fn a_pod_that_obeys_an_older_plan_is_waited_for() {
     let mut older = loaded("a");
     older.report.as_mut().unwrap().plan_generation = 2;
