@@ -34,7 +34,7 @@ lint: ## Check formatting, run clippy with warnings denied, and check the depend
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --test whole_cluster -- -D warnings
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; \
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; \
 	else echo "cargo-deny is not installed, so deny.toml was not checked: cargo install cargo-deny"; fi
 
 crds: ## Generate the custom resource definitions from the types, for crds/generated and the chart.

@@ -22,6 +22,7 @@ need conntrack conntrack
 need ip iproute2
 need umount mount
 need setsid util-linux
+need strace strace
 need sysctl procps
 need curl curl
 need tar tar

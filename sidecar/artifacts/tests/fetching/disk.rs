@@ -21,17 +21,15 @@ async fn too_little_room_is_noticed_before_anything_is_received() {
     assert_eq!(bench.transfers(), 0);
 }
 
-/// Row 14, while writing, on a real small file system, where this machine lets a test mount one in a namespace of
-/// its own: the partial file is removed. (A unit test has the same error on every machine.)
+/// Row 14, while writing, on a real small file system, mounted in a namespace of the test's own: the partial file is
+/// removed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_file_system_fills_up() {
-    let can_mount = Command::new("unshare")
+    let mounted = Command::new("unshare")
         .args(["--mount", "--map-root-user", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"])
         .output()
-        .is_ok_and(|output| output.status.success());
-    if !can_mount {
-        return;
-    }
+        .expect("unshare, of the package util-linux");
+    assert!(mounted.status.success(), "run as root, or allow user namespaces: {mounted:?}");
     let bench = bench().await;
     bench.hub.fault(On::file(LARGE), Fault::new().trickling(10_000, Duration::from_millis(50)));
     let root = bench.cache.root().display().to_string();
@@ -64,7 +62,6 @@ async fn a_cache_that_cannot_be_written_to_is_named() {
 
 /// Row 17: the system calls of a fetch in their order. The contents are synced after their last write and before they
 /// get their name, and the name is synced after that, so that a power loss at any point leaves the whole file or none.
-/// Where calls cannot be traced there is nothing to look at.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn contents_are_synced_before_they_get_their_name() {
     let bench = bench().await;
@@ -76,9 +73,8 @@ async fn contents_are_synced_before_they_get_their_name() {
             .arg(log);
         command
     };
-    if !traced(&log).arg("true").status().is_ok_and(|status| status.success()) {
-        return;
-    }
+    let can_trace = traced(&log).arg("true").status().expect("strace, of the package strace");
+    assert!(can_trace.success(), "this machine does not let a process be traced: {can_trace}");
     let mut command = child(traced(&log), &bench);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert!(output.status.success(), "{output:?}");
