@@ -1,0 +1,382 @@
+//! Linear layers with packed weights.
+
+use crate::aligned::Aligned;
+use crate::format::Format;
+use crate::inputs::{Frames, InputRow, Inputs};
+use crate::product::{PANEL, Product, STEP_BYTES};
+use crate::table::Kernels;
+use crate::team::Lanes;
+use crate::vector::portable::{from_bfloat16, to_bfloat16};
+
+/// The most inputs of a layer: sums of so many products of bytes fit 32 bits.
+pub const MAX_INPUTS: usize = 1 << 16;
+
+/// Whether a product replaces what is in its place or is added to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// It replaces it.
+    Set,
+    /// It is added to it, as a residual connection wants.
+    Add,
+}
+
+/// A linear layer: rows of `inputs` numbers become rows of `outputs` numbers.
+pub struct Linear {
+    kernels: Kernels,
+    format: Format,
+    inputs: usize,
+    outputs: usize,
+    steps: usize,
+    panels: Aligned<u8>,
+    /// Of whole panels; empty where there is none.
+    bias: Aligned<f32>,
+    /// For bytes, of whole panels.
+    scales: Aligned<f32>,
+    totals: Aligned<i32>,
+}
+
+/// A layer whose weights come in row by row.
+pub struct LinearBuilder {
+    linear: Linear,
+    filled: usize,
+}
+
+impl Linear {
+    /// Begins a layer of `outputs` rows of `inputs` weights.
+    ///
+    /// # Panics
+    /// Where there are more inputs than [`MAX_INPUTS`], or the bias has not one number for each output.
+    #[must_use]
+    pub fn builder(
+        kernels: Kernels,
+        format: Format,
+        outputs: usize,
+        inputs: usize,
+        bias: Option<&[f32]>,
+    ) -> LinearBuilder {
+        assert!(inputs <= MAX_INPUTS, "{inputs} inputs, at most {MAX_INPUTS} are possible");
+        let steps = format.steps(inputs);
+        let whole = outputs.next_multiple_of(PANEL);
+        let mut padded = Aligned::zeroed(if bias.is_some() { whole } else { 0 });
+        if let Some(bias) = bias {
+            assert_eq!(bias.len(), outputs, "the bias has one number for each output");
+            padded[..outputs].copy_from_slice(bias);
+        }
+        let scaled = if format == Format::Int8 { whole } else { 0 };
+        let linear = Self {
+            kernels,
+            format,
+            inputs,
+            outputs,
+            steps,
+            panels: Aligned::zeroed(whole / PANEL * steps * STEP_BYTES),
+            bias: padded,
+            scales: Aligned::zeroed(scaled),
+            totals: Aligned::zeroed(scaled),
+        };
+        LinearBuilder { linear, filled: 0 }
+    }
+
+    /// A layer of weights that are all there: `outputs` rows of `inputs` numbers.
+    ///
+    /// # Panics
+    /// As [`Linear::builder`], and where there are other than that many weights.
+    #[must_use]
+    pub fn new(
+        kernels: Kernels,
+        format: Format,
+        outputs: usize,
+        inputs: usize,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Self {
+        let mut builder = Self::builder(kernels, format, outputs, inputs, bias);
+        builder.push(weights);
+        builder.finish()
+    }
+
+    /// The bytes that a layer takes.
+    #[must_use]
+    pub fn bytes(format: Format, outputs: usize, inputs: usize, has_bias: bool) -> u64 {
+        let whole = outputs.next_multiple_of(PANEL) as u64;
+        let panels = whole * format.steps(inputs) as u64 * 4;
+        let scaled = if format == Format::Int8 { whole * 8 } else { 0 };
+        panels + scaled + if has_bias { whole * 4 } else { 0 }
+    }
+
+    /// Numbers of a row that goes in.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Numbers of a row that comes out.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The format of the weights.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The kernels that it was packed for.
+    #[must_use]
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+
+    /// Rounds a row for this layer.
+    ///
+    /// # Panics
+    /// Where there is no space for it, or it is not as wide as the layer.
+    pub fn prepare(&self, inputs: &mut Inputs, row: usize, numbers: &[f32]) {
+        if let Some(place) = self.places(inputs, row + 1).nth(row) {
+            place.set(numbers);
+        }
+    }
+
+    /// As [`Linear::prepare`], of parts that lie one after another in the row.
+    ///
+    /// # Panics
+    /// As [`Linear::prepare`].
+    pub fn prepare_parts<'a>(&self, inputs: &mut Inputs, row: usize, parts: impl Iterator<Item = &'a [f32]>) {
+        let mut whole = inputs.take_whole();
+        let mut at = 0;
+        for part in parts {
+            whole[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        self.prepare(inputs, row, &whole[..at]);
+        inputs.give_whole(whole);
+    }
+
+    /// The places of the first `rows` rows, to be set for this layer, each by whichever thread.
+    ///
+    /// # Panics
+    /// Where there is not space for that many.
+    pub fn places<'a>(
+        &self,
+        inputs: &'a mut Inputs,
+        rows: usize,
+    ) -> impl Iterator<Item = InputRow<'a>> + use<'a> {
+        inputs.places(self.kernels, self.format, self.inputs, rows)
+    }
+
+    /// Computes the first `rows` of `inputs` on this thread. Row `i` of the result starts at `out[i * stride]`.
+    ///
+    /// # Panics
+    /// Where `inputs` were prepared for another layer's format or width, or `out` is too small.
+    pub fn forward_here(&self, inputs: &Inputs, rows: usize, out: &mut [f32], stride: usize, write: Write) {
+        let product = self.product(inputs, rows, out, stride, write);
+        self.compute(&product);
+    }
+
+    /// As [`Linear::forward_here`], on all threads of the job: each computes some of the columns.
+    ///
+    /// # Panics
+    /// As [`Linear::forward_here`].
+    pub fn forward(
+        &self,
+        lanes: &Lanes<'_>,
+        inputs: &Inputs,
+        rows: usize,
+        out: &mut [f32],
+        stride: usize,
+        write: Write,
+    ) {
+        let product = self.product(inputs, rows, out, stride, write);
+        let product = &Borrowed(product);
+        lanes.split(product.0.end_panel, |panels| {
+            self.compute(&Product { first_panel: panels.start, end_panel: panels.end, ..product.0 });
+        });
+    }
+
+    /// Computes rows of frames that overlap, on this thread: row `i` starts at the frame `first + i * step` and
+    /// takes as many frames as the layer has inputs for. A convolution is such a product.
+    ///
+    /// # Panics
+    /// Where the rows are not all within the frames, the formats differ, or `out` is too small.
+    pub fn forward_overlapping(
+        &self,
+        frames: &Frames,
+        first: usize,
+        step: usize,
+        rows: usize,
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        assert_eq!(self.format, frames.format(), "frames and weights have one format");
+        assert!(self.inputs.is_multiple_of(frames.channels()), "a row is whole frames");
+        let taken = self.inputs / frames.channels();
+        assert!(
+            rows == 0 || first + (rows - 1) * step + taken <= frames.count(),
+            "rows lie within the frames"
+        );
+        let (row_data, frame_bytes) = frames.start(first);
+        self.check_out(rows, out, stride);
+        self.compute(&Product {
+            rows,
+            row_data,
+            row_stride: step * frame_bytes,
+            ..self.to(out, stride, Write::Set)
+        });
+    }
+
+    /// Row `output` of the weights as they are after rounding: an embedding that is tied to the output layer is one
+    /// of its rows.
+    ///
+    /// # Panics
+    /// Where there is no such row, or `out` has not one place for each input.
+    pub fn weight_row(&self, output: usize, out: &mut [f32]) {
+        assert!(output < self.outputs && out.len() == self.inputs, "row {output} of {}", self.outputs);
+        let numbers = self.format.numbers_a_step();
+        for (input, number) in out.iter_mut().enumerate() {
+            let place = self.place(output, input / numbers) + input % numbers * self.format.bytes();
+            let bytes = &self.panels[place..];
+            *number = match self.format {
+                Format::Float32 => f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+                Format::Bfloat16 => from_bfloat16(u16::from_le_bytes([bytes[0], bytes[1]])),
+                Format::Int8 => f32::from(bytes[0] as i8) * self.scales[output],
+            };
+        }
+    }
+
+    /// Where the 4 bytes of a step of a column are.
+    fn place(&self, output: usize, step: usize) -> usize {
+        (output / PANEL * self.steps + step) * STEP_BYTES + output % PANEL * 4
+    }
+
+    fn check_out(&self, rows: usize, out: &[f32], stride: usize) {
+        assert!(stride >= self.outputs, "rows of {} do not fit a stride of {stride}", self.outputs);
+        let needed = if rows == 0 { 0 } else { (rows - 1) * stride + self.outputs };
+        assert!(out.len() >= needed, "the result needs {needed} places, there are {}", out.len());
+    }
+
+    fn product(&self, inputs: &Inputs, rows: usize, out: &mut [f32], stride: usize, write: Write) -> Product {
+        assert!(
+            inputs.fits(self.format, self.inputs, rows),
+            "the rows were prepared for this format and width"
+        );
+        self.check_out(rows, out, stride);
+        let is_bytes = self.format == Format::Int8;
+        Product {
+            rows,
+            row_data: inputs.bytes().as_ptr(),
+            row_stride: self.steps * 4,
+            row_scales: if is_bytes { inputs.scales().as_ptr() } else { std::ptr::null() },
+            row_zeros: if is_bytes { inputs.zeros().as_ptr() } else { std::ptr::null() },
+            ..self.to(out, stride, write)
+        }
+    }
+
+    /// A product without rows.
+    fn to(&self, out: &mut [f32], stride: usize, write: Write) -> Product {
+        let is_bytes = self.format == Format::Int8;
+        Product {
+            panels: self.panels.as_ptr(),
+            steps: self.steps,
+            end_panel: self.outputs.div_ceil(PANEL),
+            columns: self.outputs,
+            column_scales: if is_bytes { self.scales.as_ptr() } else { std::ptr::null() },
+            column_totals: if is_bytes { self.totals.as_ptr() } else { std::ptr::null() },
+            bias: if self.bias.is_empty() { std::ptr::null() } else { self.bias.as_ptr() },
+            out: out.as_mut_ptr(),
+            out_stride: stride,
+            accumulate: write == Write::Add,
+            ..Product::EMPTY
+        }
+    }
+
+    fn compute(&self, product: &Product) {
+        let table = self.kernels.table;
+        // SAFETY: the processor has the instructions, as there is no `Kernels` otherwise. Rows, panels, scales and
+        // bias are this layer's and its inputs', whose sizes were checked; so was that of the result. They are
+        // borrowed by the functions above for as long as this runs.
+        unsafe {
+            match self.format {
+                Format::Float32 => (table.float32)(product),
+                Format::Bfloat16 => (table.bfloat16)(product),
+                Format::Int8 => (table.int8)(product),
+            }
+        }
+    }
+}
+
+impl LinearBuilder {
+    /// Adds whole rows of weights.
+    ///
+    /// # Panics
+    /// Where there are more rows than outputs, or a row is not whole.
+    pub fn push(&mut self, weights: &[f32]) {
+        let inputs = self.linear.inputs;
+        assert!(inputs > 0 && weights.len().is_multiple_of(inputs), "rows of {inputs} weights");
+        assert!(self.filled + weights.len() / inputs <= self.linear.outputs, "no more rows than outputs");
+        for row in weights.chunks_exact(inputs) {
+            match self.linear.format {
+                Format::Float32 => self.push_float32(row),
+                Format::Bfloat16 => self.push_bfloat16(row),
+                Format::Int8 => self.push_int8(row),
+            }
+            self.filled += 1;
+        }
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    /// Where rows are missing.
+    #[must_use]
+    pub fn finish(self) -> Linear {
+        assert_eq!(self.filled, self.linear.outputs, "every output has its row of weights");
+        self.linear
+    }
+
+    fn push_float32(&mut self, row: &[f32]) {
+        for (step, weight) in row.iter().enumerate() {
+            let place = self.linear.place(self.filled, step);
+            self.linear.panels[place..place + 4].copy_from_slice(&weight.to_le_bytes());
+        }
+    }
+
+    fn push_bfloat16(&mut self, row: &[f32]) {
+        for (step, pair) in row.chunks(2).enumerate() {
+            let place = self.linear.place(self.filled, step);
+            for (bytes, weight) in
+                self.linear.panels[place..place + 4].as_chunks_mut::<2>().0.iter_mut().zip(pair)
+            {
+                *bytes = to_bfloat16(*weight).to_le_bytes();
+            }
+        }
+    }
+
+    /// Symmetric: the greatest weight of the row becomes 127 or -127.
+    fn push_int8(&mut self, row: &[f32]) {
+        let greatest = row.iter().fold(0.0f32, |greatest, weight| greatest.max(weight.abs()));
+        // A weight that is no number makes the scale none, and with it every result of this column.
+        let greatest = if row.iter().all(|weight| weight.is_finite()) { greatest } else { f32::NAN };
+        let step = if greatest == 0.0 { 1.0 } else { greatest / 127.0 };
+        let mut total = 0;
+        for (index, four) in row.chunks(4).enumerate() {
+            let place = self.linear.place(self.filled, index);
+            for (byte, weight) in self.linear.panels[place..place + 4].iter_mut().zip(four) {
+                let rounded = (weight / step).round_ties_even().clamp(-127.0, 127.0) as i8;
+                total += i32::from(rounded);
+                *byte = rounded as u8;
+            }
+        }
+        self.linear.scales[self.filled] = step;
+        self.linear.totals[self.filled] = total;
+    }
+}
+
+/// A product whose pointers are borrowed while threads compute parts of it.
+struct Borrowed(Product);
+
+// SAFETY: threads only read through it, but for the result, of which each writes columns of its own.
+unsafe impl Sync for Borrowed {}
+
+#[cfg(test)]
+pub(crate) mod tests;

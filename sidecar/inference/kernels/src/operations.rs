@@ -1,0 +1,96 @@
+//! Operations on rows of numbers.
+
+use crate::activation::Activation;
+use crate::table::Kernels;
+
+/// The gain and bias of a layer norm.
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    /// Times this.
+    pub gain: Vec<f32>,
+    /// Plus this.
+    pub bias: Vec<f32>,
+    /// What is added to the variance, so that a row of equal numbers does not divide by zero.
+    pub epsilon: f32,
+}
+
+impl Kernels {
+    /// The deviations of a row's numbers from their mean over their standard deviation, times gain, plus bias.
+    ///
+    /// # Panics
+    /// Where `row`, `out`, gain and bias do not have as many numbers.
+    pub fn layer_norm(self, norm: &LayerNorm, row: &[f32], out: &mut [f32]) {
+        let count = row.len();
+        assert!([norm.gain.len(), norm.bias.len(), out.len()].iter().all(|length| *length == count));
+        // SAFETY: the processor has the instructions, and there are `count` numbers of each.
+        unsafe {
+            let (gain, bias) = (norm.gain.as_ptr(), norm.bias.as_ptr());
+            (self.table.layer_norm)(row.as_ptr(), count, gain, bias, norm.epsilon, out.as_mut_ptr());
+        }
+    }
+
+    /// As [`Kernels::layer_norm`], in place.
+    ///
+    /// # Panics
+    /// Where the row, gain and bias do not have as many numbers.
+    pub fn layer_norm_in_place(self, norm: &LayerNorm, row: &mut [f32]) {
+        let count = row.len();
+        assert!([norm.gain.len(), norm.bias.len()].iter().all(|length| *length == count));
+        // SAFETY: as above. The kernel reads a number before it writes in its place, and never again.
+        unsafe {
+            let (gain, bias, row) = (norm.gain.as_ptr(), norm.bias.as_ptr(), row.as_mut_ptr());
+            (self.table.layer_norm)(row, count, gain, bias, norm.epsilon, row);
+        }
+    }
+
+    /// Applies a function to every number.
+    pub fn activate(self, activation: Activation, row: &mut [f32]) {
+        // SAFETY: the processor has the instructions, and there are that many numbers.
+        unsafe { (self.table.activate)(row.as_mut_ptr(), row.len(), activation) }
+    }
+
+    /// Multiplies every number with `factor`.
+    pub fn scale(self, row: &mut [f32], factor: f32) {
+        // SAFETY: the processor has the instructions, and there are that many numbers.
+        unsafe { (self.table.scale)(row.as_mut_ptr(), row.len(), factor) }
+    }
+
+    /// The greatest number; negative infinity of none.
+    #[must_use]
+    pub fn greatest(self, row: &[f32]) -> f32 {
+        // SAFETY: the processor has the instructions, and there are that many numbers.
+        unsafe { (self.table.greatest)(row.as_ptr(), row.len()) }
+    }
+
+    /// Where the first of the greatest numbers is; 0 of none.
+    #[must_use]
+    pub fn position_of_greatest(self, row: &[f32]) -> usize {
+        if row.is_empty() {
+            return 0;
+        }
+        // SAFETY: the processor has the instructions, and there are that many numbers, at least one.
+        unsafe { (self.table.position_of_greatest)(row.as_ptr(), row.len()) }
+    }
+
+    /// The logarithm of the sum of e to the power of each number.
+    #[must_use]
+    pub fn log_sum_exp(self, row: &[f32]) -> f32 {
+        let most = self.greatest(row);
+        if !most.is_finite() {
+            return most;
+        }
+        // SAFETY: the processor has the instructions, and there are that many numbers.
+        let sum = unsafe { (self.table.sum_of_exp)(row.as_ptr(), row.len(), most) };
+        most + sum.ln()
+    }
+
+    /// Replaces numbers by the logarithms of their softmax.
+    pub fn log_softmax(self, row: &mut [f32]) {
+        let shift = -self.log_sum_exp(row);
+        // SAFETY: the processor has the instructions, and there are that many numbers.
+        unsafe { (self.table.shift)(row.as_mut_ptr(), row.len(), shift) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

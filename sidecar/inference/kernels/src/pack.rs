@@ -1,0 +1,114 @@
+//! How weights, keys and values become panels.
+//!
+//! A panel holds [`PANEL`] columns; step `s` of column `c` is 4 bytes at `(s * PANEL + c) * 4`.
+
+use crate::product::PANEL;
+use crate::vector::portable::to_bfloat16;
+
+/// The keys or values of one head, row after row, to be packed.
+pub(crate) struct Head {
+    /// The first number of the head in row 0.
+    pub(crate) rows: *const f32,
+    /// From a row to the next, in numbers.
+    pub(crate) stride: usize,
+    /// How many rows there are.
+    pub(crate) count: usize,
+    /// Numbers of the head in a row.
+    pub(crate) width: usize,
+    /// Steps of a panel of keys: each row is a column of it.
+    pub(crate) key_steps: usize,
+    /// Steps of a panel of values: each number of the head is a column of it.
+    pub(crate) value_steps: usize,
+}
+
+impl Head {
+    /// # Safety
+    /// `index` is less than `count`.
+    #[inline(always)]
+    unsafe fn row(&self, index: usize) -> &[f32] {
+        // SAFETY: `count` rows of `width` numbers are there.
+        unsafe { std::slice::from_raw_parts(self.rows.add(index * self.stride), self.width) }
+    }
+}
+
+/// # Safety
+/// `out` has space for the panels of all rows, and what the head describes is there.
+#[inline(always)]
+pub(crate) unsafe fn keys_float32(head: &Head, out: *mut f32) {
+    for index in 0..head.count {
+        let first = (index / PANEL) * head.key_steps * PANEL + index % PANEL;
+        // SAFETY: the place of each number lies in the panel of its row.
+        unsafe {
+            for (step, number) in head.row(index).iter().enumerate() {
+                *out.add(first + step * PANEL) = *number;
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`keys_float32`].
+#[inline(always)]
+pub(crate) unsafe fn keys_bfloat16(head: &Head, out: *mut u16) {
+    for index in 0..head.count {
+        let first = ((index / PANEL) * head.key_steps * PANEL + index % PANEL) * 2;
+        // SAFETY: the place of each pair lies in the panel of its row.
+        unsafe {
+            let (pairs, last) = head.row(index).as_chunks::<2>();
+            for (step, pair) in pairs.iter().enumerate() {
+                let place = out.add(first + step * PANEL * 2).cast::<[u16; 2]>();
+                place.write_unaligned([to_bfloat16(pair[0]), to_bfloat16(pair[1])]);
+            }
+            if let [last] = last {
+                *out.add(first + pairs.len() * PANEL * 2) = to_bfloat16(*last);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`keys_float32`].
+#[inline(always)]
+pub(crate) unsafe fn values_float32(head: &Head, out: *mut f32) {
+    for index in 0..head.count {
+        // SAFETY: the place of each part of a row lies in the panel of its columns.
+        unsafe {
+            for (panel, part) in head.row(index).chunks(PANEL).enumerate() {
+                let place = out.add((panel * head.value_steps + index) * PANEL);
+                std::ptr::copy_nonoverlapping(part.as_ptr(), place, part.len());
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`keys_float32`].
+#[inline(always)]
+pub(crate) unsafe fn values_bfloat16(head: &Head, out: *mut u16) {
+    for index in (0..head.count).step_by(2) {
+        // SAFETY: the place of each part of a row lies in the panel of its columns.
+        unsafe {
+            let even = head.row(index);
+            // Behind an odd number of rows there is one of zeros.
+            let odd = if index + 1 < head.count { Some(head.row(index + 1)) } else { None };
+            for (panel, part) in even.chunks(PANEL).enumerate() {
+                let place = out.add((panel * head.value_steps + index / 2) * PANEL * 2);
+                let place = std::slice::from_raw_parts_mut(place, part.len() * 2);
+                match odd {
+                    Some(odd) => {
+                        let odd = &odd[panel * PANEL..][..part.len()];
+                        for ((pair, even), odd) in place.as_chunks_mut::<2>().0.iter_mut().zip(part).zip(odd)
+                        {
+                            *pair = [to_bfloat16(*even), to_bfloat16(*odd)];
+                        }
+                    }
+                    None => {
+                        for (pair, even) in place.as_chunks_mut::<2>().0.iter_mut().zip(part) {
+                            *pair = [to_bfloat16(*even), 0];
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The product of rows with packed columns: one tile loop for every format and instruction set.
+//!
+//! Columns lie in panels of [`PANEL`]. A panel holds, for each step, 4 bytes of each of its columns; a row holds 4
+//! bytes for each step. A tile keeps its sums in registers: up to [`Dot::ROWS`] rows times two vectors of columns,
+//! or, where there are fewer rows, the same of several panels, so that enough sums are in flight to hide the latency
+//! of the instruction. **Whatever the shape of a tile, each sum is made step by step in the same order**, so that a
+//! row's result does not depend on the rows beside it.
+
+use crate::vector::{Dot, Scales, Vector};
+
+/// Columns of a panel.
+pub(crate) const PANEL: usize = 32;
+/// Bytes of a step of a panel.
+pub(crate) const STEP_BYTES: usize = PANEL * 4;
+
+/// What to multiply and where to put it. All pointers are borrowed for the time of the call.
+#[derive(Clone, Copy)]
+pub(crate) struct Product {
+    /// How many rows.
+    pub(crate) rows: usize,
+    /// The first row; each has `steps` times 4 bytes.
+    pub(crate) row_data: *const u8,
+    /// From a row to the next, in bytes.
+    pub(crate) row_stride: usize,
+    /// For bytes: each row's scale and zero. Null for other formats.
+    pub(crate) row_scales: *const f32,
+    pub(crate) row_zeros: *const i32,
+    /// The packed panels, from panel 0 on.
+    pub(crate) panels: *const u8,
+    /// Steps of a panel.
+    pub(crate) steps: usize,
+    /// The panels to compute.
+    pub(crate) first_panel: usize,
+    pub(crate) end_panel: usize,
+    /// How many columns there are in all; the last panel may be partly filled.
+    pub(crate) columns: usize,
+    /// For bytes: each column's scale and total, of whole panels. Null for other formats.
+    pub(crate) column_scales: *const f32,
+    pub(crate) column_totals: *const i32,
+    /// Each column's bias, of whole panels, or null.
+    pub(crate) bias: *const f32,
+    /// Row 0, column 0 of the result.
+    pub(crate) out: *mut f32,
+    /// From a row of the result to the next, in numbers.
+    pub(crate) out_stride: usize,
+    /// Add to what is there instead of replacing it.
+    pub(crate) accumulate: bool,
+}
+
+impl Product {
+    /// No rows, no columns, no result.
+    pub(crate) const EMPTY: Self = Self {
+        rows: 0,
+        row_data: std::ptr::null(),
+        row_stride: 0,
+        row_scales: std::ptr::null(),
+        row_zeros: std::ptr::null(),
+        panels: std::ptr::null(),
+        steps: 0,
+        first_panel: 0,
+        end_panel: 0,
+        columns: 0,
+        column_scales: std::ptr::null(),
+        column_totals: std::ptr::null(),
+        bias: std::ptr::null(),
+        out: std::ptr::null_mut(),
+        out_stride: 0,
+        accumulate: false,
+    };
+}
+
+/// Computes a product.
+///
+/// # Safety
+/// The processor has the instructions of `D`, and the pointers lead to as much as their descriptions say.
+#[inline(always)]
+pub(crate) unsafe fn compute<D: Dot>(product: &Product) {
+    let tallest = tallest_tile(product.rows, D::ROWS);
+    let mut panel = product.first_panel;
+    while panel < product.end_panel {
+        let panels = panels_at_once(tallest).min(product.end_panel - panel);
+        let panels = if panels < 4 { panels.min(2) } else { 4 };
+        let mut row = 0;
+        while row < product.rows {
+            let rows = tallest.min(product.rows - row);
+            // SAFETY: rows and panels lie within the product.
+            unsafe { tile_of::<D>(product, row, rows, panel, panels) };
+            row += rows;
+        }
+        panel += panels;
+    }
+}
+
+/// How many rows a tile takes: a remainder is spread evenly.
+fn tallest_tile(rows: usize, most: usize) -> usize {
+    if rows == 0 { 1 } else { rows.div_ceil(rows.div_ceil(most)) }
+}
+
+/// How many panels a tile of so many rows takes, so that about ten sums are in flight.
+fn panels_at_once(rows: usize) -> usize {
+    match rows {
+        1 => 4,
+        2 | 3 => 2,
+        _ => 1,
+    }
+}
+
+/// # Safety
+/// As [`compute`]; the rows and panels are the product's.
+#[inline(always)]
+unsafe fn tile_of<D: Dot>(product: &Product, row: usize, rows: usize, panel: usize, panels: usize) {
+    macro_rules! tiles {
+        ($($rows:literal x $panels:literal),*) => {
+            match (rows, panels) {
+                // SAFETY: the caller's promise.
+                $(($rows, $panels) => unsafe { tile::<D, $rows, $panels>(product, row, panel) },)*
+                // Larger tiles than a set has registers for are never asked for.
+                _ => unreachable!("a tile of {rows} rows and {panels} panels"),
+            }
+        };
+    }
+    if D::ROWS <= 4 {
+        tiles!(1 x 4, 1 x 2, 1 x 1, 2 x 2, 2 x 1, 3 x 2, 3 x 1, 4 x 1)
+    } else if D::ROWS <= 6 {
+        tiles!(1 x 4, 1 x 2, 1 x 1, 2 x 2, 2 x 1, 3 x 2, 3 x 1, 4 x 1, 5 x 1, 6 x 1)
+    } else {
+        tiles!(
+            1 x 4, 1 x 2, 1 x 1, 2 x 2, 2 x 1, 3 x 2, 3 x 1, 4 x 1, 5 x 1, 6 x 1, 7 x 1, 8 x 1, 9 x 1, 10 x 1, 11 x 1,
+            12 x 1
+        )
+    }
+}
+
+/// # Safety
+/// As [`compute`]; the rows and panels are the product's.
+#[inline(always)]
+unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize>(product: &Product, row: usize, panel: usize) {
+    let vector_bytes = D::Vector::LANES * 4;
+    let panel_bytes = product.steps * STEP_BYTES;
+    let mut pass = 0;
+    while pass < STEP_BYTES {
+        // SAFETY: `steps` times 4 bytes of each row and `steps` times STEP_BYTES of each panel are there.
+        unsafe {
+            let rows = product.row_data.add(row * product.row_stride);
+            let columns = product.panels.add(panel * panel_bytes + pass);
+            let mut sums = [[[D::zero(); 2]; PANELS]; ROWS];
+            for step in 0..product.steps {
+                for part in 0..PANELS {
+                    let columns = columns.add(part * panel_bytes + step * STEP_BYTES);
+                    for (index, sums) in sums.iter_mut().enumerate() {
+                        let four = rows.add(index * product.row_stride + step * 4).cast::<u32>();
+                        let four = four.read_unaligned();
+                        sums[part][0] = D::step(sums[part][0], four, columns);
+                        sums[part][1] = D::step(sums[part][1], four, columns.add(vector_bytes));
+                    }
+                }
+            }
+            for (index, sums) in sums.into_iter().enumerate() {
+                for (part, pair) in sums.into_iter().enumerate() {
+                    let column = (panel + part) * PANEL + pass / 4;
+                    put::<D>(product, row + index, column, pair[0]);
+                    put::<D>(product, row + index, column + D::Vector::LANES, pair[1]);
+                }
+            }
+        }
+        pass += 2 * vector_bytes;
+    }
+}
+
+/// Writes one row's sums of one vector of columns.
+///
+/// # Safety
+/// As [`compute`]; the row and columns are the product's.
+#[inline(always)]
+unsafe fn put<D: Dot>(product: &Product, row: usize, column: usize, sum: D::Sum) {
+    if column >= product.columns {
+        return;
+    }
+    let lanes = <D::Vector as Vector>::LANES;
+    let is_bytes = !product.row_scales.is_null();
+    // SAFETY: scales, totals and bias are there for whole panels, the result for the columns.
+    unsafe {
+        let scales = Scales {
+            row_scale: if is_bytes { *product.row_scales.add(row) } else { 0.0 },
+            row_zero: if is_bytes { *product.row_zeros.add(row) } else { 0 },
+            column_scales: product.column_scales.wrapping_add(column),
+            column_totals: product.column_totals.wrapping_add(column),
+        };
+        let mut value = D::finish(sum, scales);
+        if !product.bias.is_null() {
+            value = D::Vector::add(value, D::Vector::load(product.bias.add(column)));
+        }
+        let out = product.out.add(row * product.out_stride + column);
+        let count = product.columns - column;
+        if count >= lanes {
+            if product.accumulate {
+                value = D::Vector::add(value, D::Vector::load(out));
+            }
+            D::Vector::store(out, value);
+        } else {
+            if product.accumulate {
+                value = D::Vector::add(value, D::Vector::load_part(out, count, 0.0));
+            }
+            D::Vector::store_part(out, count, value);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The kernels of each instruction set, compiled for it, behind function pointers.
+
+use crate::activation::Activation;
+use crate::instructions::{Instructions, InstructionsError};
+use crate::pack;
+use crate::product::{self, Product};
+use crate::row::{self, Attend};
+use crate::vector::portable;
+#[cfg(target_arch = "x86_64")]
+use crate::vector::{x86_256, x86_512};
+
+/// The kernels of one set. Each may be called only where the processor has it; whoever has a [`Kernels`] knows that.
+pub(crate) struct Table {
+    pub(crate) instructions: Instructions,
+    /// The greatest byte of a row: 127 where products of two bytes are added up in 16 bits.
+    pub(crate) greatest_byte: i32,
+    pub(crate) float32: unsafe fn(&Product),
+    pub(crate) bfloat16: unsafe fn(&Product),
+    pub(crate) int8: unsafe fn(&Product),
+    pub(crate) layer_norm: unsafe fn(*const f32, usize, *const f32, *const f32, f32, *mut f32),
+    pub(crate) activate: unsafe fn(*mut f32, usize, Activation),
+    pub(crate) scale: unsafe fn(*mut f32, usize, f32),
+    pub(crate) shift: unsafe fn(*mut f32, usize, f32),
+    pub(crate) greatest: unsafe fn(*const f32, usize) -> f32,
+    pub(crate) position_of_greatest: unsafe fn(*const f32, usize) -> usize,
+    pub(crate) sum_of_exp: unsafe fn(*const f32, usize, f32) -> f32,
+    pub(crate) softmax_weights: unsafe fn(*mut f32, usize, usize) -> f32,
+    pub(crate) softmax_weights_bfloat16: unsafe fn(*const f32, usize, usize, *mut u16) -> f32,
+    pub(crate) to_bfloat16: unsafe fn(*const f32, usize, f32, *mut u16),
+    pub(crate) to_bytes: unsafe fn(*const f32, usize, i32, *mut u8) -> (f32, i32),
+    pub(crate) attend: unsafe fn(&Attend),
+    pub(crate) pack_keys_float32: unsafe fn(&pack::Head, *mut f32),
+    pub(crate) pack_keys_bfloat16: unsafe fn(&pack::Head, *mut u16),
+    pub(crate) pack_values_float32: unsafe fn(&pack::Head, *mut f32),
+    pub(crate) pack_values_bfloat16: unsafe fn(&pack::Head, *mut u16),
+}
+
+macro_rules! table {
+    (
+        $name:ident, $instructions:expr, [$($feature:meta)?], $vector:ty,
+        $float32:ty, $bfloat16:ty, $int8:ty, $greatest_byte:expr
+    ) => {
+        mod $name {
+            use super::*;
+
+            kernels!([$($feature)?] $vector, $float32, $bfloat16, $int8);
+
+            pub(super) static TABLE: Table = Table {
+                instructions: $instructions,
+                greatest_byte: $greatest_byte,
+                float32,
+                bfloat16,
+                int8,
+                layer_norm,
+                activate,
+                scale,
+                shift,
+                greatest,
+                position_of_greatest,
+                sum_of_exp,
+                softmax_weights,
+                softmax_weights_bfloat16,
+                to_bfloat16,
+                to_bytes,
+                attend,
+                pack_keys_float32,
+                pack_keys_bfloat16,
+                pack_values_float32,
+                pack_values_bfloat16,
+            };
+        }
+    };
+}
+
+/// The functions of a table, each compiled with the set's features, into which the generic kernels are inlined.
+macro_rules! kernels {
+    ([$($feature:meta)?] $vector:ty, $float32:ty, $bfloat16:ty, $int8:ty) => {
+        kernels! { @each [$($feature)?]
+            fn float32(work: &Product) = product::compute::<$float32>;
+            fn bfloat16(work: &Product) = product::compute::<$bfloat16>;
+            fn int8(work: &Product) = product::compute::<$int8>;
+            fn layer_norm(
+                row: *const f32, count: usize, gain: *const f32, bias: *const f32, epsilon: f32, out: *mut f32
+            ) = row::layer_norm::<$vector>;
+            fn activate(row: *mut f32, count: usize, activation: Activation) = row::activate::<$vector>;
+            fn scale(row: *mut f32, count: usize, factor: f32) = row::scale::<$vector>;
+            fn shift(row: *mut f32, count: usize, more: f32) = row::shift::<$vector>;
+            fn greatest(row: *const f32, count: usize) -> f32 = row::greatest::<$vector>;
+            fn position_of_greatest(row: *const f32, count: usize) -> usize =
+                row::position_of_greatest::<$vector>;
+            fn sum_of_exp(row: *const f32, count: usize, most: f32) -> f32 = row::sum_of_exp::<$vector>;
+            fn softmax_weights(row: *mut f32, count: usize, padded: usize) -> f32 =
+                row::softmax_weights::<$vector>;
+            fn softmax_weights_bfloat16(row: *const f32, count: usize, padded: usize, out: *mut u16) -> f32 =
+                row::softmax_weights_bfloat16::<$vector>;
+            fn to_bfloat16(row: *const f32, count: usize, factor: f32, out: *mut u16) =
+                row::to_bfloat16::<$vector>;
+            fn to_bytes(row: *const f32, count: usize, most: i32, out: *mut u8) -> (f32, i32) =
+                row::to_bytes::<$vector>;
+            fn attend(work: &Attend) = row::attend::<$vector>;
+            fn pack_keys_float32(head: &pack::Head, out: *mut f32) = pack::keys_float32;
+            fn pack_keys_bfloat16(head: &pack::Head, out: *mut u16) = pack::keys_bfloat16;
+            fn pack_values_float32(head: &pack::Head, out: *mut f32) = pack::values_float32;
+            fn pack_values_bfloat16(head: &pack::Head, out: *mut u16) = pack::values_bfloat16;
+        }
+    };
+    (@each [] $(fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $of:expr;)*) => {
+        $(
+            unsafe fn $name($($argument: $type),*) $(-> $result)? {
+                // SAFETY: the caller's promise; no feature is needed.
+                unsafe { $of($($argument),*) }
+            }
+        )*
+    };
+    (
+        @each [$feature:meta]
+        $(fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $of:expr;)*
+    ) => {
+        $(
+            #[$feature]
+            unsafe fn $name($($argument: $type),*) $(-> $result)? {
+                // SAFETY: the caller's promise; the features are enabled here.
+                unsafe { $of($($argument),*) }
+            }
+        )*
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+table!(
+    avx512_bf16,
+    Instructions::Avx512Bf16,
+    [target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")],
+    x86_512::X512,
+    x86_512::Float32,
+    x86_512::Bfloat16,
+    x86_512::Int8,
+    255
+);
+#[cfg(target_arch = "x86_64")]
+table!(
+    avx512_vnni,
+    Instructions::Avx512Vnni,
+    [target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")],
+    x86_512::X512,
+    x86_512::Float32,
+    x86_512::Bfloat16Widened,
+    x86_512::Int8,
+    255
+);
+#[cfg(target_arch = "x86_64")]
+table!(
+    avx512,
+    Instructions::Avx512,
+    [target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")],
+    x86_512::X512,
+    x86_512::Float32,
+    x86_512::Bfloat16Widened,
+    x86_512::Int7,
+    127
+);
+#[cfg(target_arch = "x86_64")]
+table!(
+    avx2_vnni,
+    Instructions::Avx2Vnni,
+    [target_feature(enable = "avx2,fma,avxvnni")],
+    x86_256::X256,
+    x86_256::Float32,
+    x86_256::Bfloat16Widened,
+    x86_256::Int8,
+    255
+);
+#[cfg(target_arch = "x86_64")]
+table!(
+    avx2,
+    Instructions::Avx2,
+    [target_feature(enable = "avx2,fma")],
+    x86_256::X256,
+    x86_256::Float32,
+    x86_256::Bfloat16Widened,
+    x86_256::Int7,
+    127
+);
+
+table!(
+    plain,
+    Instructions::Portable,
+    [],
+    portable::Plain,
+    portable::Float32,
+    portable::Bfloat16,
+    portable::Int8,
+    255
+);
+
+/// A set of kernels that this processor can run.
+#[derive(Clone, Copy)]
+pub struct Kernels {
+    pub(crate) table: &'static Table,
+}
+
+impl Kernels {
+    /// The kernels of the strongest instructions that this processor has.
+    #[must_use]
+    pub fn best() -> Self {
+        Self { table: table_of(Instructions::best()) }
+    }
+
+    /// The kernels of these instructions.
+    ///
+    /// # Errors
+    /// Where this processor does not have them.
+    pub fn of(instructions: Instructions) -> Result<Self, InstructionsError> {
+        if !instructions.is_supported() {
+            return Err(InstructionsError::Unsupported(instructions));
+        }
+        Ok(Self { table: table_of(instructions) })
+    }
+
+    /// The instructions that they use.
+    #[must_use]
+    pub fn instructions(self) -> Instructions {
+        self.table.instructions
+    }
+}
+
+impl std::fmt::Debug for Kernels {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Kernels({})", self.instructions())
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn table_of(instructions: Instructions) -> &'static Table {
+    match instructions {
+        Instructions::Portable => &plain::TABLE,
+        Instructions::Avx2 => &avx2::TABLE,
+        Instructions::Avx2Vnni => &avx2_vnni::TABLE,
+        Instructions::Avx512 => &avx512::TABLE,
+        Instructions::Avx512Vnni => &avx512_vnni::TABLE,
+        Instructions::Avx512Bf16 => &avx512_bf16::TABLE,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn table_of(_: Instructions) -> &'static Table {
+    &plain::TABLE
+}

@@ -1,0 +1,321 @@
+//! The threads that work on one model at a time, and how they share work.
+//!
+//! A decoder step is some fifty short pieces of work of a few microseconds each. Waking a sleeping thread costs as
+//! much as one of them, so a worker that has just been useful spins for a bounded while before it sleeps. It does
+//! so only where it has a processor to itself: with more jobs running than there are threads to help, every job
+//! keeps to the thread that it was called on, and nobody spins.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
+
+/// How often a thread looks for work before it sleeps; about a tenth of a millisecond.
+const SPINS: usize = 4000;
+
+/// A team of threads. The thread that calls is one of them.
+pub struct Team {
+    workers: Arc<[Worker]>,
+    running: AtomicUsize,
+    handles: Vec<JoinHandle<()>>,
+}
+
+/// A thread that waits for work.
+struct Worker {
+    /// What to do, or null.
+    work: AtomicPtr<Dispatch<'static>>,
+    /// Whether a caller has it.
+    is_taken: AtomicBool,
+    is_asleep: AtomicBool,
+    must_end: AtomicBool,
+    /// Whether to look for more work before sleeping.
+    may_spin: AtomicBool,
+    thread: Mutex<Option<Thread>>,
+}
+
+/// A piece of work that several threads do a part of. It lies on the stack of the caller, who waits for all.
+struct Dispatch<'a> {
+    part: &'a (dyn Fn(usize) + Sync),
+    /// Workers that are not done.
+    remaining: AtomicUsize,
+    next_part: AtomicUsize,
+    has_panicked: AtomicBool,
+    caller: Thread,
+}
+
+/// A running job's hold on a team: it decides how many of the threads may help.
+pub struct Lanes<'a> {
+    team: &'a Team,
+}
+
+impl Team {
+    /// A team of `threads` threads, the caller's included; at least one.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        let workers: Arc<[Worker]> = (1..threads.max(1)).map(|_| Worker::new()).collect();
+        let handles = (0..workers.len())
+            .filter_map(|index| {
+                let workers = Arc::clone(&workers);
+                // Where the system gives no more threads, the work stays with those that there are.
+                let spawned = thread::Builder::new()
+                    .name(format!("ostler-team-{}", index + 1))
+                    .spawn(move || workers[index].serve());
+                spawned.ok()
+            })
+            .collect::<Vec<_>>();
+        for (worker, handle) in workers.iter().zip(&handles) {
+            *worker.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle.thread().clone());
+        }
+        Self { workers, running: AtomicUsize::new(0), handles }
+    }
+
+    /// How many threads there are, the caller's included.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.handles.len() + 1
+    }
+
+    /// Begins a job. While several run, they share the threads evenly.
+    pub fn enter(&self) -> Lanes<'_> {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Lanes { team: self }
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        for worker in self.workers.iter() {
+            worker.must_end.store(true, Ordering::SeqCst);
+            worker.wake();
+        }
+        for handle in self.handles.drain(..) {
+            // A worker catches every panic of its work, so there is nothing to learn from its end.
+            let _ = handle.join();
+        }
+    }
+}
+
+impl Drop for Lanes<'_> {
+    fn drop(&mut self) {
+        self.team.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Lanes<'_> {
+    /// How many threads work at most on one piece of work: enough scratch space for that many is enough.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.team.threads()
+    }
+
+    /// Calls `work` with each of the tasks, on whichever thread is free, and returns when all are done.
+    ///
+    /// # Panics
+    /// Where `work` panics.
+    pub fn for_each<T: Send>(&self, tasks: Vec<T>, work: impl Fn(T) + Sync) {
+        let mut nothing = vec![(); self.threads()];
+        self.for_each_with(tasks, &mut nothing, |task, ()| work(task));
+    }
+
+    /// As [`Lanes::for_each`], with scratch space that belongs to one thread at a time: one for each of
+    /// [`Lanes::threads`].
+    ///
+    /// # Panics
+    /// Where `work` panics, or there is less scratch space than threads.
+    pub fn for_each_with<T: Send, S: Send>(
+        &self,
+        tasks: Vec<T>,
+        scratch: &mut [S],
+        work: impl Fn(T, &mut S) + Sync,
+    ) {
+        assert!(scratch.len() >= self.threads(), "{} scratch spaces for {}", scratch.len(), self.threads());
+        let helpers = self.helpers().min(tasks.len().saturating_sub(1));
+        let scratch = Shared(scratch.as_mut_ptr());
+        let tasks = Mutex::new(tasks.into_iter());
+        let take = || tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+        self.run(helpers, &|part| {
+            // SAFETY: `run` gives every part to one thread, and there are no more parts than scratch spaces.
+            let scratch = unsafe { &mut *scratch.at(part) };
+            while let Some(task) = take() {
+                work(task, scratch);
+            }
+        });
+    }
+
+    /// Calls `work` with parts of `0..count` that cover it, on as many threads.
+    ///
+    /// # Panics
+    /// Where `work` panics.
+    pub fn split(&self, count: usize, work: impl Fn(Range<usize>) + Sync) {
+        let helpers = self.helpers().min(count.saturating_sub(1));
+        let claimed = self.claim(helpers);
+        let parts = claimed.len() + 1;
+        self.dispatch(claimed, &|part| work(count * part / parts..count * (part + 1) / parts));
+    }
+
+    /// How many workers this job may have now: its even share of the threads, less its own.
+    fn helpers(&self) -> usize {
+        let running = self.team.running.load(Ordering::Relaxed).max(1);
+        (self.threads() / running).saturating_sub(1)
+    }
+
+    fn run(&self, helpers: usize, part: &(dyn Fn(usize) + Sync)) {
+        self.dispatch(self.claim(helpers), part);
+    }
+
+    /// Takes up to so many workers that are free.
+    fn claim(&self, helpers: usize) -> Vec<&Worker> {
+        if helpers == 0 {
+            return Vec::new();
+        }
+        let workers = self.team.workers.iter().take(self.team.handles.len());
+        workers.filter(|worker| !worker.is_taken.swap(true, Ordering::Acquire)).take(helpers).collect()
+    }
+
+    /// Runs part 0 here and one part on each of the workers.
+    fn dispatch(&self, workers: Vec<&Worker>, part: &(dyn Fn(usize) + Sync)) {
+        if workers.is_empty() {
+            return part(0);
+        }
+        let is_alone = self.team.running.load(Ordering::Relaxed) <= 1;
+        let dispatch = Dispatch {
+            part,
+            remaining: AtomicUsize::new(workers.len()),
+            next_part: AtomicUsize::new(1),
+            has_panicked: AtomicBool::new(false),
+            caller: thread::current(),
+        };
+        for worker in &workers {
+            worker.may_spin.store(is_alone, Ordering::Relaxed);
+            worker.give(&dispatch);
+        }
+        let own = catch_unwind(AssertUnwindSafe(|| part(0)));
+        dispatch.wait(is_alone);
+        for worker in workers {
+            worker.is_taken.store(false, Ordering::Release);
+        }
+        if let Err(panic) = own {
+            resume_unwind(panic);
+        }
+        assert!(
+            !dispatch.has_panicked.load(Ordering::Relaxed),
+            "a part of the work panicked on another thread"
+        );
+    }
+}
+
+impl Dispatch<'_> {
+    /// Returns when no worker uses this any more.
+    fn wait(&self, may_spin: bool) {
+        for _ in 0..if may_spin { SPINS } else { 0 } {
+            if self.remaining.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        while self.remaining.load(Ordering::Acquire) != 0 {
+            thread::park();
+        }
+    }
+
+    /// Does one part on a worker's thread. Afterwards the dispatch may be gone.
+    fn work(&self) {
+        let part = self.next_part.fetch_add(1, Ordering::Relaxed);
+        if catch_unwind(AssertUnwindSafe(|| (self.part)(part))).is_err() {
+            self.has_panicked.store(true, Ordering::Relaxed);
+        }
+        let caller = self.caller.clone();
+        if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
+            caller.unpark();
+        }
+    }
+}
+
+impl Worker {
+    fn new() -> Self {
+        Self {
+            work: AtomicPtr::new(ptr::null_mut()),
+            is_taken: AtomicBool::new(false),
+            is_asleep: AtomicBool::new(false),
+            must_end: AtomicBool::new(false),
+            may_spin: AtomicBool::new(false),
+            thread: Mutex::new(None),
+        }
+    }
+
+    fn give(&self, dispatch: &Dispatch<'_>) {
+        self.work.store(ptr::from_ref(dispatch).cast_mut().cast(), Ordering::SeqCst);
+        if self.is_asleep.load(Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &*self.thread.lock().unwrap_or_else(PoisonError::into_inner) {
+            thread.unpark();
+        }
+    }
+
+    /// The life of a worker's thread.
+    fn serve(&self) {
+        while let Some(dispatch) = self.next() {
+            // SAFETY: whoever gave it waits in `Dispatch::wait` until `remaining` is 0, which `work` does last.
+            unsafe { &*dispatch }.work();
+        }
+    }
+
+    /// The next work, or nothing where the team has ended.
+    fn next(&self) -> Option<*const Dispatch<'static>> {
+        for _ in 0..if self.may_spin.load(Ordering::Relaxed) { SPINS } else { 0 } {
+            if let Some(work) = self.take() {
+                return Some(work);
+            }
+            std::hint::spin_loop();
+        }
+        self.is_asleep.store(true, Ordering::SeqCst);
+        let work = loop {
+            if let Some(work) = self.take() {
+                break Some(work);
+            }
+            if self.must_end.load(Ordering::SeqCst) {
+                break None;
+            }
+            thread::park();
+        };
+        self.is_asleep.store(false, Ordering::SeqCst);
+        work
+    }
+
+    fn take(&self) -> Option<*const Dispatch<'static>> {
+        // The load alone keeps the cache line shared while there is nothing.
+        if self.work.load(Ordering::SeqCst).is_null() {
+            return None;
+        }
+        Some(self.work.swap(ptr::null_mut(), Ordering::SeqCst).cast_const())
+    }
+}
+
+/// A pointer that several threads use, each at places of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<T>(pub(crate) *mut T);
+
+// SAFETY: whoever makes one sees to it that no two threads use the same place; see the places of use.
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// The place `index`.
+    ///
+    /// # Safety
+    /// It must lie in what the pointer was made from.
+    pub(crate) unsafe fn at(&self, index: usize) -> *mut T {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(index) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+use std::sync::atomic::AtomicU64;
+
+use super::*;
+
+#[test]
+fn every_task_is_done_once_whatever_the_number_of_threads() {
+    for threads in [1, 2, 3, 8] {
+        let team = Team::new(threads);
+        assert_eq!(team.threads(), threads);
+        let lanes = team.enter();
+        for tasks in [0, 1, 2, 7, 1000] {
+            let mut done = vec![0u8; tasks];
+            lanes.for_each(done.iter_mut().collect(), |done| *done += 1);
+            assert!(done.iter().all(|done| *done == 1), "{threads} threads, {tasks} tasks");
+            let sum = AtomicU64::new(0);
+            lanes.split(tasks, |range| {
+                sum.fetch_add(range.map(|one| one as u64).sum::<u64>(), Ordering::Relaxed);
+            });
+            assert_eq!(sum.into_inner(), (0..tasks as u64).sum::<u64>());
+        }
+    }
+}
+
+#[test]
+fn scratch_belongs_to_one_thread_at_a_time() {
+    let team = Team::new(4);
+    let lanes = team.enter();
+    let mut counts = vec![0u64; 4];
+    lanes.for_each_with((0..10_000u64).collect(), &mut counts, |task, count| *count += task);
+    assert_eq!(counts.iter().sum::<u64>(), (0..10_000).sum::<u64>());
+}
+
+#[test]
+fn jobs_on_many_threads_share_a_team() {
+    let team = Team::new(3);
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let lanes = team.enter();
+                for _ in 0..500 {
+                    let mut numbers = vec![0u32; 64];
+                    lanes.for_each(numbers.chunks_mut(8).enumerate().collect(), |(index, part)| {
+                        part.fill(index as u32);
+                    });
+                    assert!(numbers.iter().enumerate().all(|(index, number)| *number == index as u32 / 8));
+                }
+            });
+        }
+    });
+    assert_eq!(team.running.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_panic_reaches_the_caller_and_the_team_lives_on() {
+    let team = Team::new(2);
+    let lanes = team.enter();
+    for victim in 0..2 {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            lanes.split(2, |range| assert_ne!(range.start, victim, "on purpose"));
+        }));
+        assert!(outcome.is_err());
+    }
+    let mut done = [false; 2];
+    lanes.for_each(done.iter_mut().collect(), |done| *done = true);
+    assert_eq!(done, [true; 2]);
+}
