@@ -93,50 +93,99 @@ unsafe fn silu<V: Vector>(value: V::F32) -> V::F32 {
     }
 }
 
+/// What becomes of each lane. These are types rather than closures, because a closure cannot be `inline(always)`, and
+/// one that is not inlined has none of the set's instructions.
+trait Map<V: Vector>: Copy {
+    /// # Safety
+    /// As [`Vector`].
+    unsafe fn of(self, value: V::F32) -> V::F32;
+}
+
+/// How a lane is taken into what was folded before.
+trait Fold<V: Vector>: Copy {
+    /// # Safety
+    /// As [`Vector`].
+    unsafe fn of(self, folded: V::F32, value: V::F32) -> V::F32;
+}
+
+macro_rules! functions {
+    ($($trait:ident $name:ident$(($($field:ident),+))? |$($argument:ident),+| $body:expr;)*) => {
+        $(
+            #[derive(Clone, Copy)]
+            struct $name$(($(functions!(@f32 $field)),+))?;
+            impl<V: Vector> $trait<V> for $name {
+                #[inline(always)]
+                unsafe fn of(self, $($argument: V::F32),+) -> V::F32 {
+                    $(let Self($($field),+) = self;)?
+                    // SAFETY: the caller's promise.
+                    unsafe { $body }
+                }
+            }
+        )*
+    };
+    (@f32 $field:ident) => { f32 };
+}
+
+functions! {
+    Map Gelu |value| gelu::<V>(value);
+    Map Silu |value| silu::<V>(value);
+    Map Relu |value| V::maximum(value, V::splat(0.0));
+    Map Times(factor) |value| V::multiply(value, V::splat(factor));
+    Map Plus(more) |value| V::add(value, V::splat(more));
+    Fold Sum |sum, value| V::add(sum, value);
+    Fold Greatest |most, value| V::maximum(most, value);
+    Fold Least |least, value| V::minimum(least, value);
+    Fold SumOfSquares(mean) |sum, value| {
+        let deviation = V::subtract(value, V::splat(mean));
+        V::multiply_add(deviation, deviation, sum)
+    };
+    Fold SumOfExp(most) |sum, value| V::add(sum, exp::<V>(V::subtract(value, V::splat(most))));
+}
+
 /// Replaces each number by what `of` makes of it.
 ///
 /// # Safety
 /// As [`Vector`]; there are `count` numbers.
 #[inline(always)]
-unsafe fn map<V: Vector>(row: *mut f32, count: usize, of: impl Fn(V::F32) -> V::F32) {
+unsafe fn map<V: Vector, M: Map<V>>(row: *mut f32, count: usize, map: M) {
     let mut at = 0;
     // SAFETY: `at` and the lanes behind it stay within `count`.
     unsafe {
         while at + V::LANES <= count {
-            V::store(row.add(at), of(V::load(row.add(at))));
+            V::store(row.add(at), map.of(V::load(row.add(at))));
             at += V::LANES;
         }
         if at < count {
-            V::store_part(row.add(at), count - at, of(V::load_part(row.add(at), count - at, 0.0)));
+            V::store_part(row.add(at), count - at, map.of(V::load_part(row.add(at), count - at, 0.0)));
         }
     }
 }
 
-/// Folds a row of numbers into one vector; lanes behind the end are `rest`.
+/// Folds a row of numbers into one vector that starts as `start`; lanes behind the end are `rest`.
 ///
 /// # Safety
 /// As [`Vector`]; there are `count` numbers.
 #[inline(always)]
-unsafe fn fold<V: Vector>(
+unsafe fn fold<V: Vector, F: Fold<V>>(
     row: *const f32,
     count: usize,
-    start: V::F32,
+    start: f32,
     rest: f32,
-    of: impl Fn(V::F32, V::F32) -> V::F32,
+    fold: F,
 ) -> V::F32 {
-    let mut folded = start;
-    let mut at = 0;
     // SAFETY: `at` and the lanes behind it stay within `count`.
     unsafe {
+        let mut folded = V::splat(start);
+        let mut at = 0;
         while at + V::LANES <= count {
-            folded = of(folded, V::load(row.add(at)));
+            folded = fold.of(folded, V::load(row.add(at)));
             at += V::LANES;
         }
         if at < count {
-            folded = of(folded, V::load_part(row.add(at), count - at, rest));
+            folded = fold.of(folded, V::load_part(row.add(at), count - at, rest));
         }
+        folded
     }
-    folded
 }
 
 /// # Safety
@@ -146,9 +195,9 @@ pub(crate) unsafe fn activate<V: Vector>(row: *mut f32, count: usize, activation
     // SAFETY: the caller's promise.
     unsafe {
         match activation {
-            Activation::Gelu => map::<V>(row, count, |value| gelu::<V>(value)),
-            Activation::Silu => map::<V>(row, count, |value| silu::<V>(value)),
-            Activation::Relu => map::<V>(row, count, |value| V::maximum(value, V::splat(0.0))),
+            Activation::Gelu => map::<V, _>(row, count, Gelu),
+            Activation::Silu => map::<V, _>(row, count, Silu),
+            Activation::Relu => map::<V, _>(row, count, Relu),
         }
     }
 }
@@ -158,7 +207,7 @@ pub(crate) unsafe fn activate<V: Vector>(row: *mut f32, count: usize, activation
 #[inline(always)]
 pub(crate) unsafe fn scale<V: Vector>(row: *mut f32, count: usize, factor: f32) {
     // SAFETY: the caller's promise.
-    unsafe { map::<V>(row, count, |value| V::multiply(value, V::splat(factor))) }
+    unsafe { map::<V, _>(row, count, Times(factor)) }
 }
 
 /// Layer norm: the deviations from the mean over their standard deviation, times `gain`, plus `bias`.
@@ -176,26 +225,24 @@ pub(crate) unsafe fn layer_norm<V: Vector>(
 ) {
     // SAFETY: `at` and the lanes behind it stay within `count`.
     unsafe {
-        let sum = V::sum(fold::<V>(row, count, V::splat(0.0), 0.0, |sum, value| V::add(sum, value)));
-        let mean = V::splat(sum / count as f32);
+        let sum = V::sum(fold::<V, _>(row, count, 0.0, 0.0, Sum));
+        let mean = sum / count as f32;
         // Lanes behind the end are the mean, so that they deviate by nothing.
-        let rest = sum / count as f32;
-        let squares = fold::<V>(row, count, V::splat(0.0), rest, |sum, value| {
-            let deviation = V::subtract(value, mean);
-            V::multiply_add(deviation, deviation, sum)
-        });
+        let squares = fold::<V, _>(row, count, 0.0, mean, SumOfSquares(mean));
+        let mean = V::splat(mean);
         let scale = V::splat(1.0 / (V::sum(squares) / count as f32 + epsilon).sqrt());
-        let normed =
-            |value, gain, bias| V::multiply_add(V::multiply(V::subtract(value, mean), scale), gain, bias);
         let mut at = 0;
         while at + V::LANES <= count {
-            let value = normed(V::load(row.add(at)), V::load(gain.add(at)), V::load(bias.add(at)));
-            V::store(out.add(at), value);
+            let normed = V::multiply(V::subtract(V::load(row.add(at)), mean), scale);
+            V::store(out.add(at), V::multiply_add(normed, V::load(gain.add(at)), V::load(bias.add(at))));
             at += V::LANES;
         }
         if at < count {
-            let part = |from: *const f32| V::load_part(from.add(at), count - at, 0.0);
-            V::store_part(out.add(at), count - at, normed(part(row), part(gain), part(bias)));
+            let rest = count - at;
+            let row = V::load_part(row.add(at), rest, 0.0);
+            let normed = V::multiply(V::subtract(row, mean), scale);
+            let (gain, bias) = (V::load_part(gain.add(at), rest, 0.0), V::load_part(bias.add(at), rest, 0.0));
+            V::store_part(out.add(at), rest, V::multiply_add(normed, gain, bias));
         }
     }
 }
@@ -207,10 +254,7 @@ pub(crate) unsafe fn layer_norm<V: Vector>(
 #[inline(always)]
 pub(crate) unsafe fn greatest<V: Vector>(row: *const f32, count: usize) -> f32 {
     // SAFETY: the caller's promise.
-    unsafe {
-        let lowest = V::splat(f32::NEG_INFINITY);
-        V::greatest(fold::<V>(row, count, lowest, f32::NEG_INFINITY, |left, right| V::maximum(left, right)))
-    }
+    unsafe { V::greatest(fold::<V, _>(row, count, f32::NEG_INFINITY, f32::NEG_INFINITY, Greatest)) }
 }
 
 /// The sum of e to the power of each number less `most`. The numbers stay.
@@ -220,12 +264,7 @@ pub(crate) unsafe fn greatest<V: Vector>(row: *const f32, count: usize) -> f32 {
 #[inline(always)]
 pub(crate) unsafe fn sum_of_exp<V: Vector>(row: *const f32, count: usize, most: f32) -> f32 {
     // SAFETY: the caller's promise. Lanes behind the end are e to the power of -105, which is 0.
-    unsafe {
-        let most = V::splat(most);
-        V::sum(fold::<V>(row, count, V::splat(0.0), f32::NEG_INFINITY, |sum, value| {
-            V::add(sum, exp::<V>(V::subtract(value, most)))
-        }))
-    }
+    unsafe { V::sum(fold::<V, _>(row, count, 0.0, f32::NEG_INFINITY, SumOfExp(most))) }
 }
 
 /// Adds `more` to each number.
@@ -235,7 +274,7 @@ pub(crate) unsafe fn sum_of_exp<V: Vector>(row: *const f32, count: usize, most: 
 #[inline(always)]
 pub(crate) unsafe fn shift<V: Vector>(row: *mut f32, count: usize, more: f32) {
     // SAFETY: the caller's promise.
-    unsafe { map::<V>(row, count, |value| V::add(value, V::splat(more))) }
+    unsafe { map::<V, _>(row, count, Plus(more)) }
 }
 
 /// Replaces the first `count` numbers by e to their power, the greatest of them being e to the power of 0, and
@@ -335,9 +374,8 @@ pub(crate) unsafe fn to_bytes<V: Vector>(
 ) -> (f32, i32) {
     // SAFETY: `at` and the lanes behind it stay within `count`.
     unsafe {
-        let zeros = V::splat(0.0);
-        let low = V::least(fold::<V>(row, count, zeros, 0.0, |left, right| V::minimum(left, right)));
-        let high = V::greatest(fold::<V>(row, count, zeros, 0.0, |left, right| V::maximum(left, right)));
+        let low = V::least(fold::<V, _>(row, count, 0.0, 0.0, Least));
+        let high = V::greatest(fold::<V, _>(row, count, 0.0, 0.0, Greatest));
         let range = high - low;
         // Numbers that are not finite stay so: a scale that is not a number makes every product of the row one.
         let step = if range == 0.0 { 1.0 } else { range / most as f32 };
@@ -372,8 +410,8 @@ unsafe fn dot<V: Vector>(left: *const f32, right: *const f32, count: usize) -> f
             at += V::LANES;
         }
         if at < count {
-            let part = |from: *const f32| V::load_part(from.add(at), count - at, 0.0);
-            sum = V::multiply_add(part(left), part(right), sum);
+            let left = V::load_part(left.add(at), count - at, 0.0);
+            sum = V::multiply_add(left, V::load_part(right.add(at), count - at, 0.0), sum);
         }
         V::sum(sum)
     }
