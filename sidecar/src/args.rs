@@ -1,14 +1,16 @@
 //! The command line, and the validated configuration that comes out of it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use ostler_artifacts::Cache;
+use ostler_inference::processor::Instructions;
 use url::Url;
 
-use crate::config::{Config, HubConfig, Origin, PodIdentity};
+use crate::config::{ComputeConfig, Config, HubConfig, Origin, PodIdentity};
 use crate::residency::Budget;
 
 /// Fetches, verifies, loads, evicts and serves models.
@@ -59,6 +61,8 @@ pub struct RunArguments {
     cache_dir: PathBuf,
     #[command(flatten)]
     hub: HubArguments,
+    #[command(flatten)]
+    compute: ComputeArguments,
     /// Where requests are answered.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8470")]
     listen: SocketAddr,
@@ -105,9 +109,29 @@ pub struct ServeArguments {
     cache_dir: Option<PathBuf>,
     #[command(flatten)]
     hub: HubArguments,
+    #[command(flatten)]
+    compute: ComputeArguments,
     /// Whether weights in pickles are converted, in a confined child process.
     #[arg(long, num_args = 0..=1, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     allow_pickle: bool,
+}
+
+/// What models compute with.
+#[derive(Debug, Args)]
+struct ComputeArguments {
+    /// The threads that models share; as many as the process may run at once where it is left out.
+    #[arg(long, env = "OSTLER_THREADS", value_name = "COUNT")]
+    threads: Option<NonZeroUsize>,
+    /// The vector instructions to compute with (portable, avx2, avx2-vnni, avx512, avx512-vnni, avx512-bf16); the
+    /// strongest that the processor has where it is left out.
+    #[arg(long, env = "OSTLER_INSTRUCTIONS", value_name = "NAME")]
+    instructions: Option<Instructions>,
+}
+
+impl ComputeArguments {
+    fn into_config(self) -> ComputeConfig {
+        ComputeConfig { threads: self.threads, instructions: self.instructions }
+    }
 }
 
 /// How the Hub is reached.
@@ -170,6 +194,7 @@ impl RunArguments {
             },
             cache_folder: self.cache_dir,
             hub: self.hub.into_config(),
+            compute: self.compute.into_config(),
             allow_pickle: self.allow_pickle,
             listen: self.listen,
             status_listen: self.status_listen,
@@ -187,6 +212,7 @@ impl ServeArguments {
             origin: Origin::Manifest { file: self.file },
             cache_folder: self.cache_dir.unwrap_or_else(Cache::default_root),
             hub: self.hub.into_config(),
+            compute: self.compute.into_config(),
             allow_pickle: self.allow_pickle,
             listen: self.listen,
             status_listen: self.status_listen,

@@ -1,9 +1,11 @@
 //! What the process is to do, validated.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ostler_inference::processor::Instructions;
 use url::Url;
 
 use crate::residency::Budget;
@@ -17,6 +19,8 @@ pub struct Config {
     pub cache_folder: PathBuf,
     /// How the Hub is reached.
     pub hub: HubConfig,
+    /// What models compute with.
+    pub compute: ComputeConfig,
     /// Whether weights in pickles are converted.
     pub allow_pickle: bool,
     /// Where requests are answered.
@@ -25,6 +29,15 @@ pub struct Config {
     pub status_listen: SocketAddr,
     /// How long requests are still taken after the end was asked for.
     pub grace: Duration,
+}
+
+/// What models compute with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ComputeConfig {
+    /// The threads that they share; as many as the process may run at once where there is none.
+    pub threads: Option<NonZeroUsize>,
+    /// The vector instructions; the strongest that the processor has where there are none.
+    pub instructions: Option<Instructions>,
 }
 
 /// Where the plan comes from.

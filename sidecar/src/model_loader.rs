@@ -12,6 +12,7 @@ use ostler_hub::HubClient;
 use ostler_inference::engine::{Engine, EngineError};
 use ostler_inference::files;
 use ostler_inference::load::{self, LoadError, LoadOptions, PicklePolicy};
+use ostler_inference::processor::Processor;
 
 use crate::causes::with_causes;
 use crate::loader::{Loader, OnTransfer, Prepared, Transferred};
@@ -24,12 +25,18 @@ pub struct ModelLoader {
     hub: HubClient,
     cache: Cache,
     pickle: PicklePolicy,
+    processor: Arc<Processor>,
 }
 
 impl ModelLoader {
     /// A loader whose pickles, where they are allowed, are converted by `program` started as `unpickle`.
     #[must_use]
-    pub fn new(hub: HubClient, cache: Cache, allow_pickle: Option<PathBuf>) -> Self {
+    pub fn new(
+        hub: HubClient,
+        cache: Cache,
+        allow_pickle: Option<PathBuf>,
+        processor: Arc<Processor>,
+    ) -> Self {
         let pickle = match allow_pickle {
             Some(program) => PicklePolicy::Child {
                 program,
@@ -38,11 +45,15 @@ impl ModelLoader {
             },
             None => PicklePolicy::Refused,
         };
-        Self { hub, cache, pickle }
+        Self { hub, cache, pickle, processor }
     }
 
     fn options(&self, target: &Target) -> LoadOptions {
-        LoadOptions { dtype: target.dtype, pickle: self.pickle.clone() }
+        LoadOptions {
+            dtype: target.dtype,
+            pickle: self.pickle.clone(),
+            processor: Arc::clone(&self.processor),
+        }
     }
 
     /// The folder with the verified files, and what it is pinned to.
@@ -110,11 +121,7 @@ impl Loader for ModelLoader {
     }
 
     fn dtype(&self, target: &Target) -> Dtype {
-        match target.dtype {
-            // The one format that every engine computes in.
-            Dtype::Auto => Dtype::Float32,
-            dtype => dtype,
-        }
+        load::computed_dtype(target.task, target.dtype, &self.processor)
     }
 
     fn load(&self, target: &Target, prepared: &Prepared) -> Result<Arc<dyn Engine>, VersionFailure> {

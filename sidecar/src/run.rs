@@ -10,11 +10,12 @@ use kube::Client;
 use ostler_artifacts::{ArtifactError, Cache};
 use ostler_crds::serving_plan::ServingPlan;
 use ostler_hub::{HubClient, HubError, HubSettings};
+use ostler_inference::processor::{InstructionsError, Processor};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, HubConfig, Origin};
+use crate::config::{ComputeConfig, Config, HubConfig, Origin};
 use crate::http;
 use crate::http::server::{ServerBounds, serve};
 use crate::manager::Manager;
@@ -40,6 +41,9 @@ pub enum RunError {
     /// The metrics cannot be set up.
     #[error("the metrics cannot be set up")]
     Metrics(#[source] MetricsError),
+    /// The processor lacks the instructions that were asked for.
+    #[error("--instructions names what this processor lacks")]
+    Instructions(#[source] InstructionsError),
     /// The program's own path is unknown, so that pickles cannot be converted.
     #[error("the path of this program cannot be found; --allow-pickle=false does without it")]
     Program(#[source] std::io::Error),
@@ -66,8 +70,10 @@ pub async fn run(
         // A Hub that does not answer must not hold up the end.
         () = &mut shutdown => return Ok(()),
     };
+    let ComputeConfig { threads, instructions } = config.compute;
+    let processor = Processor::new(threads, instructions).map_err(RunError::Instructions)?;
     let program = config.allow_pickle.then(std::env::current_exe).transpose().map_err(RunError::Program)?;
-    let loader = Arc::new(ModelLoader::new(hub.clone(), cache.clone(), program));
+    let loader = Arc::new(ModelLoader::new(hub.clone(), cache.clone(), program, Arc::new(processor)));
     let manager = Manager::start(loader, Settings::with_budget(budget), plan);
     let metrics = Metrics::new().map_err(RunError::Metrics)?;
     let state = AppState { manager: manager.clone(), limits: Limits::default(), metrics };

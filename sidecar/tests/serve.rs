@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ostler_sidecar::config::{Config, HubConfig, Origin};
+use ostler_sidecar::config::{ComputeConfig, Config, HubConfig, Origin};
 use ostler_sidecar::run::run;
 use ostler_test_hub::{Fault, On, TestHub};
 use reqwest::{Client, Response, StatusCode};
@@ -60,6 +60,7 @@ async fn serve(manifest: &str, folder: &Path, hub: &str) -> Served {
         origin: Origin::Manifest { file },
         cache_folder: folder.join("cache"),
         hub: HubConfig { endpoint: hub.parse().unwrap(), token_file: None, redirect_hosts: Vec::new() },
+        compute: ComputeConfig::default(),
         allow_pickle: true,
         listen: serving,
         status_listen: status,

@@ -14,6 +14,7 @@ pub mod generate;
 pub mod languages;
 pub mod load;
 pub mod marian;
+pub mod processor;
 pub mod text;
 pub mod tokenize;
 pub mod weights;

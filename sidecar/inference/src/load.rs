@@ -1,6 +1,7 @@
 //! From a folder of files to an engine: its size first, then the engine.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ostler_crds::names::{Dtype, Task};
 use serde::Deserialize;
@@ -11,16 +12,19 @@ pub use crate::weights::pickle::PicklePolicy;
 
 use crate::engine::Engine;
 use crate::files;
+use crate::processor::Processor;
 use crate::weights::Purpose;
 use crate::{classify, marian, whisper};
 
 /// How a model is to be loaded.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LoadOptions {
     /// The number format to compute in.
     pub dtype: Dtype,
     /// What happens with weights that are a pickle.
     pub pickle: PicklePolicy,
+    /// What the model computes with.
+    pub processor: Arc<Processor>,
 }
 
 #[derive(Deserialize)]
@@ -61,6 +65,16 @@ pub fn load(folder: &Path, task: Task, options: &LoadOptions) -> Result<Box<dyn 
             Ok(Box::new(classify::load(folder, architecture, &options.pickle, Purpose::Run)?))
         }
         Family::Whisper => Ok(Box::new(whisper::load(folder, &options.pickle, Purpose::Run)?)),
+    }
+}
+
+/// The number format that a model of a task is computed in where `dtype` is asked for.
+#[must_use]
+pub fn computed_dtype(_: Task, dtype: Dtype, _: &Processor) -> Dtype {
+    match dtype {
+        // The one format that every engine computes in.
+        Dtype::Auto => Dtype::Float32,
+        dtype => dtype,
     }
 }
 

@@ -3,8 +3,10 @@
 mod backend;
 pub mod header;
 mod number_format;
+mod packed;
 pub mod pickle;
 mod safetensors;
 
 pub use number_format::NumberFormat;
+pub use packed::Part;
 pub use safetensors::{Purpose, Usage, Weights};

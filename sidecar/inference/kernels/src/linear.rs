@@ -334,6 +334,13 @@ impl LinearBuilder {
         self.linear
     }
 
+    /// A layer whose missing weights are zero: it has the size of the whole one, of which the system gives no page
+    /// before it is written.
+    #[must_use]
+    pub fn empty(self) -> Linear {
+        self.linear
+    }
+
     fn push_float32(&mut self, row: &[f32]) {
         for (step, weight) in row.iter().enumerate() {
             let place = self.linear.place(self.filled, step);

@@ -1,7 +1,7 @@
 use super::*;
 
 fn options(dtype: Dtype) -> LoadOptions {
-    LoadOptions { dtype, pickle: PicklePolicy::Refused }
+    LoadOptions { dtype, pickle: PicklePolicy::Refused, processor: Arc::new(Processor::whole()) }
 }
 
 fn shipped(name: &str) -> std::path::PathBuf {

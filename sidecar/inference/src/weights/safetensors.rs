@@ -179,6 +179,45 @@ impl Weights {
     /// # Errors
     /// Where it is not there, has other dimensions, or cannot be read.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
+        let (file, info) = self.take(name, shape)?;
+        self.count_bytes(info.elements().saturating_mul(4));
+        match self.purpose {
+            Purpose::Measure => Ok(Tensor::zeros((), DType::F32, &Device::Cpu)?.broadcast_as(shape)?),
+            Purpose::Run => {
+                let mut numbers = Vec::with_capacity(elements(file, info)?);
+                file.read(info, 1, &mut |chunk| numbers.extend_from_slice(chunk))?;
+                Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?)
+            }
+        }
+    }
+
+    /// Gives a tensor of these dimensions to `take`, some whole rows of its last dimensions at a time; where the model
+    /// is only measured, nothing.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub(super) fn read_rows(
+        &self,
+        name: &str,
+        shape: &[usize],
+        take: &mut dyn FnMut(&[f32]),
+    ) -> Result<(), LoadError> {
+        let (file, info) = self.take(name, shape)?;
+        elements(file, info)?;
+        let row = shape.iter().skip(1).product::<usize>().max(1);
+        match self.purpose {
+            Purpose::Measure => Ok(()),
+            Purpose::Run => file.read(info, row, take),
+        }
+    }
+
+    /// Counts bytes that the model holds.
+    pub(super) fn count_bytes(&self, bytes: u64) {
+        self.state(|state| state.resident_bytes = state.resident_bytes.saturating_add(bytes));
+    }
+
+    /// Finds a tensor, checks its dimensions, and remembers that it is used.
+    fn take(&self, name: &str, shape: &[usize]) -> Result<(&WeightFile, &TensorInfo), LoadError> {
         let Some((file, info)) = self.tensors.get(name) else {
             let file = self.files.first().map_or(files::SINGLE_SAFETENSORS, |file| &file.name);
             return Err(LoadError::MissingTensor { file: file.to_owned(), tensor: name.to_owned() });
@@ -192,14 +231,8 @@ impl Weights {
                 found: info.shape.clone(),
             });
         }
-        self.state(|state| {
-            state.taken.insert(name.to_owned());
-            state.resident_bytes = state.resident_bytes.saturating_add(info.elements().saturating_mul(4));
-        });
-        match self.purpose {
-            Purpose::Measure => Ok(Tensor::zeros((), DType::F32, &Device::Cpu)?.broadcast_as(shape)?),
-            Purpose::Run => Ok(Tensor::from_vec(file.read(info)?, shape, &Device::Cpu)?),
-        }
+        self.state(|state| state.taken.insert(name.to_owned()));
+        Ok((file, info))
     }
 
     /// A tensor that some checkpoints lack.
@@ -218,9 +251,7 @@ impl Weights {
     pub fn computed(&self, shape: &[usize], compute: impl FnOnce() -> Vec<f32>) -> Result<Tensor, LoadError> {
         let elements = shape.iter().try_fold(1u64, |size, dimension| size.checked_mul(*dimension as u64));
         let bytes = elements.and_then(|elements| elements.checked_mul(4));
-        self.state(|state| {
-            state.resident_bytes = state.resident_bytes.saturating_add(bytes.unwrap_or(u64::MAX))
-        });
+        self.count_bytes(bytes.unwrap_or(u64::MAX));
         match self.purpose {
             Purpose::Measure => Ok(Tensor::zeros((), DType::F32, &Device::Cpu)?.broadcast_as(shape)?),
             Purpose::Run => Ok(Tensor::from_vec(compute(), shape, &Device::Cpu)?),
@@ -260,22 +291,31 @@ impl Weights {
     }
 }
 
+/// How many numbers a tensor has, where memory could hold them.
+fn elements(file: &WeightFile, info: &TensorInfo) -> Result<usize, LoadError> {
+    usize::try_from(info.elements())
+        .map_err(|_| LoadError::corrupted(&file.name, "a tensor is larger than memory"))
+}
+
 impl WeightFile {
-    /// Reads a tensor chunk by chunk, so that only its 32-bit form is ever whole in memory.
-    fn read(&self, info: &TensorInfo) -> Result<Vec<f32>, LoadError> {
+    /// Reads a tensor chunk by chunk, each of whole rows of `row` numbers, so that only its last form is ever whole in
+    /// memory.
+    fn read(&self, info: &TensorInfo, row: usize, take: &mut dyn FnMut(&[f32])) -> Result<(), LoadError> {
         let io = |source| LoadError::io(&self.name, source);
-        let elements = usize::try_from(info.elements())
-            .map_err(|_| LoadError::corrupted(&self.name, "a tensor is larger than memory"))?;
-        let mut numbers = Vec::with_capacity(elements);
-        let mut chunk = vec![0; CHUNK_BYTES.min(info.length as usize)];
+        let row_bytes = row * info.format.size();
+        let whole_rows = (CHUNK_BYTES / row_bytes).max(1) * row_bytes;
+        let mut chunk = vec![0; whole_rows.min(info.length as usize)];
+        let mut numbers = Vec::with_capacity(chunk.len() / info.format.size());
         let mut done = 0;
         while done < info.length {
             let length = chunk.len().min((info.length - done) as usize);
             self.file.read_exact_at(&mut chunk[..length], self.data_start + info.start + done).map_err(io)?;
+            numbers.clear();
             info.format.decode(&chunk[..length], &mut numbers);
+            take(&numbers);
             done += length as u64;
         }
-        Ok(numbers)
+        Ok(())
     }
 }
 

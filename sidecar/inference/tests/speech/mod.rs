@@ -7,6 +7,7 @@ use ostler_crds::names::{Dtype, Task};
 use ostler_inference::audio::{self, AudioLimits};
 use ostler_inference::engine::{Control, Engine, Job, Output, Temperature, TranscribeJob, Transcript};
 use ostler_inference::load::{LoadOptions, PicklePolicy};
+use ostler_inference::processor::Processor;
 
 /// A recording.
 pub(crate) struct Clip {
@@ -22,7 +23,11 @@ impl Clip {
 }
 
 pub(crate) fn load(folder: &Path) -> Box<dyn Engine> {
-    let options = LoadOptions { dtype: Dtype::Float32, pickle: PicklePolicy::Refused };
+    let options = LoadOptions {
+        dtype: Dtype::Float32,
+        pickle: PicklePolicy::Refused,
+        processor: Arc::new(Processor::whole()),
+    };
     ostler_inference::load::load(folder, Task::AutomaticSpeechRecognition, &options).expect("a model")
 }
 

@@ -269,8 +269,11 @@ fn a_pickle_is_converted_once_by_a_child() {
 fn a_repository_with_a_pickle_alone_becomes_an_engine() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/opus-mt-en-fr");
     let scratch = tempfile::tempdir().unwrap();
-    let options =
-        crate::load::LoadOptions { dtype: ostler_crds::names::Dtype::Auto, pickle: policy(scratch.path()) };
+    let options = crate::load::LoadOptions {
+        dtype: ostler_crds::names::Dtype::Auto,
+        pickle: policy(scratch.path()),
+        processor: std::sync::Arc::new(crate::processor::Processor::whole()),
+    };
     let task = ostler_crds::names::Task::Translation;
     let footprint = crate::load::inspect(&folder, task, &options).unwrap();
     assert!(footprint.resident_bytes > 900_000);

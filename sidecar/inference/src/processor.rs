@@ -1,0 +1,98 @@
+//! What models compute with: the kernels of this processor, and the threads that share the work.
+
+use std::num::NonZeroUsize;
+
+use ostler_crds::names::Dtype;
+use ostler_kernels::{Format, Kernels, Team};
+pub use ostler_kernels::{Instructions, InstructionsError};
+
+/// The kernels and threads of a process. All its models share one.
+pub struct Processor {
+    kernels: Kernels,
+    team: Team,
+}
+
+impl Processor {
+    /// Takes `threads` threads, the callers' included, or as many as the process may run at once; and the instructions
+    /// that are named, or the strongest that the processor has.
+    ///
+    /// # Errors
+    /// Where the processor does not have the named ones.
+    pub fn new(
+        threads: Option<NonZeroUsize>,
+        instructions: Option<Instructions>,
+    ) -> Result<Self, InstructionsError> {
+        let kernels = match instructions {
+            Some(instructions) => Kernels::of(instructions)?,
+            None => Kernels::best(),
+        };
+        // What the process may run at once: its processors, within the quota of its cgroup.
+        let threads = threads.or_else(|| std::thread::available_parallelism().ok());
+        Ok(Self { kernels, team: Team::new(threads.map_or(1, NonZeroUsize::get)) })
+    }
+
+    /// As many threads as this process may run at once, its cgroup's quota included.
+    #[must_use]
+    pub fn whole() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self { kernels: Kernels::best(), team: Team::new(threads) }
+    }
+
+    /// The kernels.
+    #[must_use]
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+
+    /// The threads.
+    #[must_use]
+    pub fn team(&self) -> &Team {
+        &self.team
+    }
+}
+
+/// The number formats of a model on the kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Precision {
+    /// Of the weights of linear layers.
+    pub weights: Format,
+    /// Of those layers that small errors do most harm in: the first of an encoder.
+    pub sensitive: Format,
+    /// Of products among activations (attention), and of convolutions.
+    pub products: Format,
+}
+
+impl Precision {
+    /// What a dtype means on these kernels; `None` where they do not have it.
+    #[must_use]
+    pub fn of(dtype: Dtype, kernels: Kernels) -> Option<Self> {
+        // Where bfloat16 is not in the hardware, float32 is as fast and exact.
+        let half = if kernels.instructions().has_bfloat16() { Format::Bfloat16 } else { Format::Float32 };
+        let of = |weights, others| Self { weights, sensitive: others, products: others };
+        match dtype {
+            Dtype::Auto => Some(of(half, half)),
+            Dtype::Float32 => Some(of(Format::Float32, Format::Float32)),
+            Dtype::Bfloat16 => Some(Self { sensitive: Format::Bfloat16, ..of(Format::Bfloat16, half) }),
+            Dtype::Int8 => Some(of(Format::Int8, half)),
+            Dtype::Float16 => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_is_bfloat16_where_the_hardware_has_it() {
+        let portable = Kernels::of(Instructions::Portable).unwrap();
+        let of = |dtype| Precision::of(dtype, portable);
+        assert_eq!(of(Dtype::Auto), of(Dtype::Float32));
+        assert_eq!(of(Dtype::Int8).unwrap().products, Format::Float32);
+        assert_eq!(of(Dtype::Bfloat16).unwrap().weights, Format::Bfloat16);
+        assert_eq!(of(Dtype::Float16), None);
+        if let Ok(kernels) = Kernels::of(Instructions::Avx512Bf16) {
+            assert_eq!(Precision::of(Dtype::Auto, kernels), Precision::of(Dtype::Bfloat16, kernels));
+        }
+    }
+}
