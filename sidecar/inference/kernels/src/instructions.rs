@@ -18,16 +18,25 @@ pub enum Instructions {
     Avx512Vnni,
     /// [`Instructions::Avx512Vnni`] with products of bfloat16 in one instruction (BF16).
     Avx512Bf16,
+    /// 128-bit vectors (aarch64).
+    Neon,
+    /// [`Instructions::Neon`] with products of signed bytes in one instruction (dot product extension).
+    NeonDot,
+    /// [`Instructions::NeonDot`] with products of unsigned with signed bytes (matrix extension, I8MM).
+    NeonI8mm,
 }
 
 /// All of them, weakest first.
-pub const ALL: [Instructions; 6] = [
+pub const ALL: [Instructions; 9] = [
     Instructions::Portable,
     Instructions::Avx2,
     Instructions::Avx2Vnni,
     Instructions::Avx512,
     Instructions::Avx512Vnni,
     Instructions::Avx512Bf16,
+    Instructions::Neon,
+    Instructions::NeonDot,
+    Instructions::NeonI8mm,
 ];
 
 /// Why a set of instructions cannot be used.
@@ -56,6 +65,9 @@ impl Instructions {
             Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512-vnni",
             Self::Avx512Bf16 => "avx512-bf16",
+            Self::Neon => "neon",
+            Self::NeonDot => "neon-dot",
+            Self::NeonI8mm => "neon-i8mm",
         }
     }
 
@@ -95,12 +107,27 @@ impl Instructions {
             }
             Self::Avx512Vnni => Self::Avx512.is_supported() && has!("avx512vnni"),
             Self::Avx512Bf16 => Self::Avx512Vnni.is_supported() && has!("avx512bf16"),
+            Self::Neon | Self::NeonDot | Self::NeonI8mm => false,
         }
     }
 
     /// Whether this processor has it.
     #[must_use]
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    pub fn is_supported(self) -> bool {
+        use std::arch::is_aarch64_feature_detected as has;
+        match self {
+            Self::Portable => true,
+            Self::Neon => has!("neon"),
+            Self::NeonDot => Self::Neon.is_supported() && has!("dotprod"),
+            Self::NeonI8mm => Self::NeonDot.is_supported() && has!("i8mm"),
+            _ => false,
+        }
+    }
+
+    /// Whether this processor has it.
+    #[must_use]
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     pub fn is_supported(self) -> bool {
         self == Self::Portable
     }
@@ -135,7 +162,7 @@ mod tests {
         assert_eq!(
             error,
             "there are no kernels for \"sse2\"; write one of portable, avx2, avx2-vnni, avx512, avx512-vnni, \
-             avx512-bf16"
+             avx512-bf16, neon, neon-dot, neon-i8mm"
         );
     }
 

@@ -5,6 +5,8 @@ use crate::instructions::{Instructions, InstructionsError};
 use crate::pack;
 use crate::product::{self, Product};
 use crate::row::{self, Attend};
+#[cfg(target_arch = "aarch64")]
+use crate::vector::neon;
 use crate::vector::portable;
 #[cfg(target_arch = "x86_64")]
 use crate::vector::{x86_256, x86_512};
@@ -182,6 +184,39 @@ table!(
     127
 );
 
+#[cfg(target_arch = "aarch64")]
+table!(
+    neon_plain,
+    Instructions::Neon,
+    [target_feature(enable = "neon")],
+    neon::Neon,
+    neon::Float32,
+    neon::Bfloat16Widened,
+    neon::Int7,
+    127
+);
+#[cfg(target_arch = "aarch64")]
+table!(
+    neon_dot,
+    Instructions::NeonDot,
+    [target_feature(enable = "neon,dotprod")],
+    neon::Neon,
+    neon::Float32,
+    neon::Bfloat16Widened,
+    neon::Int7Dot,
+    127
+);
+#[cfg(target_arch = "aarch64")]
+table!(
+    neon_i8mm,
+    Instructions::NeonI8mm,
+    [target_feature(enable = "neon,dotprod,i8mm")],
+    neon::Neon,
+    neon::Float32,
+    neon::Bfloat16Widened,
+    neon::Int8,
+    255
+);
 table!(
     plain,
     Instructions::Portable,
@@ -233,7 +268,9 @@ impl std::fmt::Debug for Kernels {
 #[cfg(target_arch = "x86_64")]
 fn table_of(instructions: Instructions) -> &'static Table {
     match instructions {
-        Instructions::Portable => &plain::TABLE,
+        Instructions::Portable | Instructions::Neon | Instructions::NeonDot | Instructions::NeonI8mm => {
+            &plain::TABLE
+        }
         Instructions::Avx2 => &avx2::TABLE,
         Instructions::Avx2Vnni => &avx2_vnni::TABLE,
         Instructions::Avx512 => &avx512::TABLE,
@@ -242,7 +279,17 @@ fn table_of(instructions: Instructions) -> &'static Table {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+fn table_of(instructions: Instructions) -> &'static Table {
+    match instructions {
+        Instructions::Neon => &neon_plain::TABLE,
+        Instructions::NeonDot => &neon_dot::TABLE,
+        Instructions::NeonI8mm => &neon_i8mm::TABLE,
+        _ => &plain::TABLE,
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn table_of(_: Instructions) -> &'static Table {
     &plain::TABLE
 }

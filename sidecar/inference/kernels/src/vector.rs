@@ -3,6 +3,8 @@
 //! A method of [`Vector`] is compiled to its instructions only where it is inlined into a function that has the
 //! target features of the set; [`crate::table`] has those functions, and everything here is `inline(always)`.
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
 pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86_256;
