@@ -72,9 +72,52 @@ fn main() {
             rates[2]
         );
     }
+    decoder(kernels);
     attention(kernels);
     rows(kernels);
     team();
+}
+
+/// All weights of whisper-base's decoder once, as a step reads them: more than caches hold.
+fn decoder(kernels: Kernels) {
+    let layer = [(512, 1536), (512, 512), (512, 512), (512, 512), (512, 2048), (2048, 512)];
+    let shapes: Vec<(usize, usize)> =
+        std::iter::repeat_n(layer, 6).flatten().chain([(512, 51_865)]).collect();
+    let weights = numbers(512 * 51_865);
+    let mut out = vec![0.0; 16 * 51_865];
+    for format in [Format::Float32, Format::Bfloat16, Format::Int8] {
+        let layers: Vec<Linear> = shapes
+            .iter()
+            .map(|(inputs, outputs)| {
+                Linear::new(kernels, format, *outputs, *inputs, &weights[..inputs * outputs], None)
+            })
+            .collect();
+        let bytes: u64 =
+            shapes.iter().map(|(inputs, outputs)| Linear::bytes(format, *outputs, *inputs, false)).sum();
+        for threads in [1, 2] {
+            let team = Team::new(threads);
+            let lanes = team.enter();
+            for rows in [1, 5, 16] {
+                let mut inputs: Vec<Inputs> =
+                    shapes.iter().map(|(width, _)| Inputs::new(rows, *width)).collect();
+                for (layer, inputs) in layers.iter().zip(&mut inputs) {
+                    for row in 0..rows {
+                        layer.prepare(inputs, row, &weights[..layer.inputs()]);
+                    }
+                }
+                let seconds = median(|| {
+                    for (layer, inputs) in layers.iter().zip(&inputs) {
+                        layer.forward(&lanes, inputs, rows, black_box(&mut out), layer.outputs(), Write::Set);
+                    }
+                });
+                println!(
+                    "a decoder's weights, {format:?}, {threads} threads, {rows} rows: {:.2} ms, {:.1} GB/s",
+                    seconds * 1e3,
+                    bytes as f64 / seconds / 1e9
+                );
+            }
+        }
+    }
 }
 
 fn attention(kernels: Kernels) {

@@ -13,6 +13,9 @@ pub(crate) const PANEL: usize = 32;
 /// Bytes of a step of a panel.
 pub(crate) const STEP_BYTES: usize = PANEL * 4;
 
+/// How far ahead of one row's products memory is asked for.
+const PREFETCH_BYTES: usize = 2048;
+
 /// What to multiply and where to put it. All pointers are borrowed for the time of the call.
 #[derive(Clone, Copy)]
 pub(crate) struct Product {
@@ -147,6 +150,11 @@ unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize>(product: &Product
             for step in 0..product.steps {
                 for part in 0..PANELS {
                     let columns = columns.add(part * panel_bytes + step * STEP_BYTES);
+                    if ROWS == 1 {
+                        // One row is bound by memory: hardware alone fetches too late for it.
+                        D::prefetch(columns.wrapping_add(PREFETCH_BYTES));
+                        D::prefetch(columns.wrapping_add(PREFETCH_BYTES + vector_bytes));
+                    }
                     for (index, sums) in sums.iter_mut().enumerate() {
                         let four = rows.add(index * product.row_stride + step * 4).cast::<u32>();
                         let four = four.read_unaligned();

@@ -5,8 +5,6 @@ use crate::instructions::{Instructions, InstructionsError};
 use crate::pack;
 use crate::product::{self, Product};
 use crate::row::{self, Attend};
-#[cfg(target_arch = "aarch64")]
-use crate::vector::neon;
 use crate::vector::portable;
 #[cfg(target_arch = "x86_64")]
 use crate::vector::{x86_256, x86_512};
@@ -37,6 +35,7 @@ pub(crate) struct Table {
     pub(crate) pack_values_bfloat16: unsafe fn(&pack::Head, *mut u16),
 }
 
+/// A module with the kernels of a set, compiled for it.
 macro_rules! table {
     (
         $name:ident, $instructions:expr, [$($feature:meta)?], $vector:ty,
@@ -47,7 +46,7 @@ macro_rules! table {
 
             kernels!([$($feature)?] $vector, $float32, $bfloat16, $int8);
 
-            pub(super) static TABLE: Table = Table {
+            pub(super) const TABLE: Table = Table {
                 instructions: $instructions,
                 greatest_byte: $greatest_byte,
                 float32,
@@ -128,95 +127,17 @@ macro_rules! kernels {
     };
 }
 
-#[cfg(target_arch = "x86_64")]
-table!(
-    avx512_bf16,
-    Instructions::Avx512Bf16,
-    [target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")],
-    x86_512::X512,
-    x86_512::Float32,
-    x86_512::Bfloat16,
-    x86_512::Int8,
-    255
-);
-#[cfg(target_arch = "x86_64")]
-table!(
-    avx512_vnni,
-    Instructions::Avx512Vnni,
-    [target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")],
-    x86_512::X512,
-    x86_512::Float32,
-    x86_512::Bfloat16Widened,
-    x86_512::Int8,
-    255
-);
-#[cfg(target_arch = "x86_64")]
-table!(
-    avx512,
-    Instructions::Avx512,
-    [target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")],
-    x86_512::X512,
-    x86_512::Float32,
-    x86_512::Bfloat16Widened,
-    x86_512::Int7,
-    127
-);
-#[cfg(target_arch = "x86_64")]
-table!(
-    avx2_vnni,
-    Instructions::Avx2Vnni,
-    [target_feature(enable = "avx2,fma,avxvnni")],
-    x86_256::X256,
-    x86_256::Float32,
-    x86_256::Bfloat16Widened,
-    x86_256::Int8,
-    255
-);
-#[cfg(target_arch = "x86_64")]
-table!(
-    avx2,
-    Instructions::Avx2,
-    [target_feature(enable = "avx2,fma")],
-    x86_256::X256,
-    x86_256::Float32,
-    x86_256::Bfloat16Widened,
-    x86_256::Int7,
-    127
-);
+/// A product for an extension of a set.
+macro_rules! product_of {
+    ($name:ident, $features:literal, $dot:ty) => {
+        #[target_feature(enable = $features)]
+        unsafe fn $name(work: &Product) {
+            // SAFETY: the caller's promise; the features are enabled here.
+            unsafe { product::compute::<$dot>(work) }
+        }
+    };
+}
 
-#[cfg(target_arch = "aarch64")]
-table!(
-    neon_plain,
-    Instructions::Neon,
-    [target_feature(enable = "neon")],
-    neon::Neon,
-    neon::Float32,
-    neon::Bfloat16Widened,
-    neon::Int7,
-    127
-);
-#[cfg(target_arch = "aarch64")]
-table!(
-    neon_dot,
-    Instructions::NeonDot,
-    [target_feature(enable = "neon,dotprod")],
-    neon::Neon,
-    neon::Float32,
-    neon::Bfloat16Widened,
-    neon::Int7Dot,
-    127
-);
-#[cfg(target_arch = "aarch64")]
-table!(
-    neon_i8mm,
-    Instructions::NeonI8mm,
-    [target_feature(enable = "neon,dotprod,i8mm")],
-    neon::Neon,
-    neon::Float32,
-    neon::Bfloat16Widened,
-    neon::Int8,
-    255
-);
 table!(
     plain,
     Instructions::Portable,
@@ -227,6 +148,78 @@ table!(
     portable::Int8,
     255
 );
+static PORTABLE: Table = plain::TABLE;
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::*;
+
+    table!(
+        avx2,
+        Instructions::Avx2,
+        [target_feature(enable = "avx2,fma")],
+        x86_256::X256,
+        x86_256::Float32,
+        x86_256::Bfloat16Widened,
+        x86_256::Int7,
+        127
+    );
+    product_of!(avx2_vnni, "avx2,fma,avxvnni", x86_256::Int8);
+    table!(
+        avx512,
+        Instructions::Avx512,
+        [target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")],
+        x86_512::X512,
+        x86_512::Float32,
+        x86_512::Bfloat16Widened,
+        x86_512::Int7,
+        127
+    );
+    product_of!(avx512_vnni, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma", x86_512::Int8);
+    product_of!(avx512_bf16, "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma", x86_512::Bfloat16);
+
+    pub(super) static AVX2: Table = avx2::TABLE;
+    pub(super) static AVX2_VNNI: Table =
+        Table { instructions: Instructions::Avx2Vnni, greatest_byte: 255, int8: avx2_vnni, ..avx2::TABLE };
+    pub(super) static AVX512: Table = avx512::TABLE;
+    pub(super) static AVX512_VNNI: Table = Table {
+        instructions: Instructions::Avx512Vnni,
+        greatest_byte: 255,
+        int8: avx512_vnni,
+        ..avx512::TABLE
+    };
+    pub(super) static AVX512_BF16: Table = Table {
+        instructions: Instructions::Avx512Bf16,
+        greatest_byte: 255,
+        int8: avx512_vnni,
+        bfloat16: avx512_bf16,
+        ..avx512::TABLE
+    };
+}
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64 {
+    use super::*;
+
+    table!(
+        neon,
+        Instructions::Neon,
+        [target_feature(enable = "neon")],
+        crate::vector::neon::Neon,
+        crate::vector::neon::Float32,
+        crate::vector::neon::Bfloat16Widened,
+        crate::vector::neon::Int7,
+        127
+    );
+    product_of!(neon_dot, "neon,dotprod", crate::vector::neon::Int7Dot);
+    product_of!(neon_i8mm, "neon,i8mm", crate::vector::neon::Int8);
+
+    pub(super) static NEON: Table = neon::TABLE;
+    pub(super) static NEON_DOT: Table =
+        Table { instructions: Instructions::NeonDot, int8: neon_dot, ..neon::TABLE };
+    pub(super) static NEON_I8MM: Table =
+        Table { instructions: Instructions::NeonI8mm, greatest_byte: 255, int8: neon_i8mm, ..neon::TABLE };
+}
 
 /// A set of kernels that this processor can run.
 #[derive(Clone, Copy)]
@@ -265,31 +258,25 @@ impl std::fmt::Debug for Kernels {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
 fn table_of(instructions: Instructions) -> &'static Table {
     match instructions {
-        Instructions::Portable | Instructions::Neon | Instructions::NeonDot | Instructions::NeonI8mm => {
-            &plain::TABLE
-        }
-        Instructions::Avx2 => &avx2::TABLE,
-        Instructions::Avx2Vnni => &avx2_vnni::TABLE,
-        Instructions::Avx512 => &avx512::TABLE,
-        Instructions::Avx512Vnni => &avx512_vnni::TABLE,
-        Instructions::Avx512Bf16 => &avx512_bf16::TABLE,
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx2 => &x86::AVX2,
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx2Vnni => &x86::AVX2_VNNI,
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512 => &x86::AVX512,
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512Vnni => &x86::AVX512_VNNI,
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512Bf16 => &x86::AVX512_BF16,
+        #[cfg(target_arch = "aarch64")]
+        Instructions::Neon => &aarch64::NEON,
+        #[cfg(target_arch = "aarch64")]
+        Instructions::NeonDot => &aarch64::NEON_DOT,
+        #[cfg(target_arch = "aarch64")]
+        Instructions::NeonI8mm => &aarch64::NEON_I8MM,
+        // Those of other architectures are never supported, and so never asked for.
+        _ => &PORTABLE,
     }
-}
-
-#[cfg(target_arch = "aarch64")]
-fn table_of(instructions: Instructions) -> &'static Table {
-    match instructions {
-        Instructions::Neon => &neon_plain::TABLE,
-        Instructions::NeonDot => &neon_dot::TABLE,
-        Instructions::NeonI8mm => &neon_i8mm::TABLE,
-        _ => &plain::TABLE,
-    }
-}
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn table_of(_: Instructions) -> &'static Table {
-    &plain::TABLE
 }

@@ -78,6 +78,9 @@ pub(crate) trait Dot {
     unsafe fn zero() -> Self::Sum;
     /// `sum` and the products of `row` with the columns at `columns`, 4 bytes each.
     unsafe fn step(sum: Self::Sum, row: u32, columns: *const u8) -> Self::Sum;
+    /// Asks for memory that will be read soon, where the processor can be asked.
+    #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {}
     /// The sums, as numbers: `(sum - zero x column's total) x row's scale x column's scale` for bytes.
     unsafe fn finish(sum: Self::Sum, scales: Scales) -> <Self::Vector as Vector>::F32;
 }
