@@ -44,8 +44,10 @@ mod provenance;
 pub mod server;
 mod speech;
 mod speech_form;
+mod speech_stream;
 mod subtitles;
 mod transcript_body;
+mod transcript_events;
 mod translate;
 mod translate_form;
 
@@ -101,15 +103,14 @@ fn finish(router: Router, metrics: Metrics) -> Router {
 }
 
 /// Lets a request in where there is a place, and cuts it off at the deadline.
-async fn admit(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let permit = match api.admission.request() {
-        Ok(permit) => permit,
+async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let place = match api.admission.request(api.app.limits.request_time) {
+        Ok(place) => place,
         Err(error) => return error.into_response(),
     };
-    let allowed = api.app.limits.request_time;
-    let outcome = tokio::time::timeout(allowed, next.run(request)).await;
-    drop(permit);
-    outcome.unwrap_or_else(|_| ApiError::DeadlineExceeded { allowed }.into_response())
+    request.extensions_mut().insert(place.clone());
+    let outcome = tokio::time::timeout_at(place.deadline(), next.run(request)).await;
+    outcome.unwrap_or_else(|_| place.too_late().into_response())
 }
 
 /// What the kubelet and Prometheus ask every few seconds; at the usual level it would bury everything else.

@@ -81,6 +81,15 @@ def check_options_are_taken():
     expect.assertTrue(without.text)
 
 
+def check_a_transcript_is_streamed():
+    whole = transcribe("03-en.wav").text
+    events = list(transcribe("03-en.wav", stream=True))
+    expect.assertEqual([event.type for event in events[-1:]], ["transcript.text.done"])
+    expect.assertEqual(events[-1].text, whole)
+    expect.assertTrue(all(event.type == "transcript.text.delta" for event in events[:-1]))
+    expect.assertEqual("".join(event.delta for event in events[:-1]), whole)
+
+
 def check_speech_is_translated():
     with clip("05-de.wav") as file:
         answer = client.audio.translations.create(file=file, model="whisper@v2", response_format="verbose_json")
@@ -123,6 +132,7 @@ def check_errors_raise_the_right_exception():
     with expect.assertRaises(openai.NotFoundError) as caught:
         transcribe("20-en.wav", model="gpt-transcribe")
     expect.assertEqual((caught.exception.code, caught.exception.param), ("model_not_found", "model"))
+    # The small models name no alignment heads.
     with expect.assertRaises(openai.BadRequestError) as caught:
         transcribe("20-en.wav", response_format="verbose_json", timestamp_granularities=["word"])
     expect.assertEqual(caught.exception.param, "timestamp_granularities")
@@ -140,8 +150,12 @@ def check_errors_raise_the_right_exception():
             transcribe("20-en.wav", **option)
         expect.assertIn(caught.exception.param, option)
     with expect.assertRaises(openai.BadRequestError) as caught:
-        transcribe("20-en.wav", stream=True)
+        transcribe("20-en.wav", stream=True, response_format="srt")
     expect.assertEqual(caught.exception.param, "stream")
+    # The engine refuses before there is an event, so there is a status.
+    with expect.assertRaises(openai.BadRequestError) as caught:
+        transcribe("20-en.wav", stream=True, prompt="<|endoftext|>")
+    expect.assertEqual(caught.exception.param, "prompt")
     with expect.assertRaises(openai.BadRequestError):
         client.audio.transcriptions.create(file=("a.wav", b"no audio"), model="whisper")
     with expect.assertRaises(openai.APIStatusError) as caught:

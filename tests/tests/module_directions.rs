@@ -35,6 +35,7 @@ const PURE: [(&str, &[&str]); 7] = [
             "speech_form",
             "subtitles",
             "transcript_body",
+            "transcript_events",
             "translate_form",
         ],
     ),

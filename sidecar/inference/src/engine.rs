@@ -105,6 +105,23 @@ pub struct TranscribeJob {
     pub beams: Option<usize>,
     /// How random the choice of tokens is.
     pub temperature: Temperature,
+    /// Find out when each word was spoken.
+    pub words: bool,
+    /// How often to draw a window's text at a temperature above 0; the most probable of them is kept.
+    pub best_of: usize,
+    /// How audio of more than one window is cut.
+    pub long_form: LongForm,
+}
+
+/// How audio that is longer than a window is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LongForm {
+    /// Each window starts where the text of the one before it ended, as transformers does.
+    #[default]
+    Sequential,
+    /// The audio is cut in its pauses, and several windows are decoded at once: more text a second, but no window
+    /// knows another.
+    Batched,
 }
 
 /// How random decoding is, and what happens to a window that came out badly.
@@ -187,6 +204,19 @@ pub struct Segment {
     pub compression_ratio: f32,
     /// The probability that its window holds no speech.
     pub no_speech_probability: f32,
+    /// Its words, where the job asked for them.
+    pub words: Vec<Word>,
+}
+
+/// A word and when it was spoken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Word {
+    /// The word with the punctuation at it, without spaces around.
+    pub text: String,
+    /// Its start in seconds.
+    pub start: f64,
+    /// Its end in seconds.
+    pub end: f64,
 }
 
 /// A label and its probability.

@@ -64,7 +64,7 @@ pub fn load(folder: &Path, task: Task, options: &LoadOptions) -> Result<Box<dyn 
         Family::Classifier(architecture) => {
             Ok(Box::new(classify::load(folder, architecture, &options.pickle, Purpose::Run)?))
         }
-        Family::Whisper => Ok(Box::new(whisper::load(folder, &options.pickle, Purpose::Run)?)),
+        Family::Whisper => whisper::load(folder, &options.pickle),
     }
 }
 

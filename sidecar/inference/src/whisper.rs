@@ -5,13 +5,17 @@
 //! decided by [`rules`], how a window is cut by [`segments`], when it is tried again by [`ladder`]: all of them see
 //! only numbers.
 
+mod alignment;
+mod batched;
+mod candle;
 mod config;
-mod decoder;
-mod encoder;
+mod cuts;
+mod decode;
+mod finish;
+mod forward;
 mod generation_config;
 mod ladder;
 mod language;
-mod layers;
 mod mel;
 mod mel_filters;
 mod preprocessor;
@@ -21,17 +25,18 @@ mod rules;
 mod sampling;
 mod scratch;
 mod segments;
+mod sequential;
 mod transcribe;
+mod transcription;
 mod vocabulary;
 mod window;
+mod words;
 
 use std::path::Path;
 
-use candle_core::IndexOp;
-
+use self::candle::CandleForward;
 use self::config::ModelConfig;
-use self::decoder::{Decoder, DecoderState};
-use self::encoder::Encoder;
+use self::forward::{Forward, Session};
 use self::generation_config::GenerationConfig;
 use self::mel::MelExtractor;
 use self::preprocessor::MelConfig;
@@ -46,14 +51,13 @@ use crate::weights::{Purpose, Usage, Weights};
 /// Mel frames of the canary: a second of them, so that it costs little.
 const CANARY_FRAMES: usize = 100;
 
-/// A loaded Whisper model.
-pub struct Whisper {
+/// A loaded Whisper model with one of the forward passes.
+struct Whisper<F> {
     config: ModelConfig,
     generation: GenerationConfig,
     vocabulary: Vocabulary,
     mel: MelExtractor,
-    encoder: Encoder,
-    decoder: Decoder,
+    forward: F,
 }
 
 /// Measures a model from its configs and the headers of its weights.
@@ -61,35 +65,50 @@ pub struct Whisper {
 /// # Errors
 /// As [`load`], but for what only the weights' numbers show.
 pub fn inspect(folder: &Path, pickle: &PicklePolicy) -> Result<Footprint, LoadError> {
-    let (whisper, usage) = assemble(folder, pickle, Purpose::Measure)?;
+    let (whisper, usage) = assemble(folder, pickle, Purpose::Measure, CandleForward::load)?;
     let beams = request::MAX_BEAMS.max(whisper.generation.common.num_beams.unwrap_or(1));
-    Ok(Footprint::new(usage, scratch::bytes(&whisper.config, beams)))
+    let heads = whisper.generation.alignment_heads.len();
+    let kept = whisper.mel.kept_bytes();
+    Ok(Footprint::new(usage, scratch::bytes(&whisper.forward, &whisper.config, heads, beams, kept)))
 }
 
 /// Loads a model.
 ///
 /// # Errors
 /// Where a file is missing or damaged, or asks for what there is no code for.
-pub fn load(folder: &Path, pickle: &PicklePolicy, purpose: Purpose) -> Result<Whisper, LoadError> {
-    assemble(folder, pickle, purpose).map(|(whisper, _)| whisper)
+pub fn load(folder: &Path, pickle: &PicklePolicy) -> Result<Box<dyn Engine>, LoadError> {
+    let (whisper, _) = assemble(folder, pickle, Purpose::Run, CandleForward::load)?;
+    Ok(Box::new(whisper))
 }
 
-fn assemble(folder: &Path, pickle: &PicklePolicy, purpose: Purpose) -> Result<(Whisper, Usage), LoadError> {
+fn assemble<F>(
+    folder: &Path,
+    pickle: &PicklePolicy,
+    purpose: Purpose,
+    load: impl FnOnce(&Weights, &ModelConfig) -> Result<F, LoadError>,
+) -> Result<(Whisper<F>, Usage), LoadError> {
     let config = ModelConfig::parse(&files::read_capped(folder, files::CONFIG)?)?;
     let preprocessor = files::read_optional(folder, preprocessor::FILE)?;
     let mel = MelConfig::parse(preprocessor.as_deref().unwrap_or(b"{}"), &config)?;
     let vocabulary = Vocabulary::read(folder)?;
     let generation = GenerationConfig::read(folder, &config, &vocabulary)?;
     let weights = Weights::open(folder, pickle, purpose)?;
-    let encoder = Encoder::load(&weights, &config)?;
-    let decoder = Decoder::load(&weights, &config)?;
+    let forward = load(&weights, &config)?;
     // A tied output projection is in some files too; it is the embedding once more.
-    let usage = weights.finish(|tensor| tensor == decoder::PROJECTION)?;
-    let whisper = Whisper { config, generation, vocabulary, mel: MelExtractor::new(mel), encoder, decoder };
+    let usage = weights.finish(|tensor| tensor == config::OUTPUT_PROJECTION)?;
+    let whisper = Whisper { config, generation, vocabulary, mel: MelExtractor::new(mel), forward };
     Ok((whisper, usage))
 }
 
-impl Engine for Whisper {
+impl<F> Whisper<F> {
+    /// The text of tokens, without timestamps and other special ones.
+    fn text(&self, tokens: &[u32]) -> Result<String, EngineError> {
+        let text: Vec<u32> = tokens.iter().copied().filter(|token| *token < self.generation.end).collect();
+        self.vocabulary.decode(&text)
+    }
+}
+
+impl<F: Forward> Engine for Whisper<F> {
     fn run(&self, job: &Job, control: &Control) -> Result<Output, EngineError> {
         match job {
             Job::Transcribe(job) => transcribe::transcribe(self, job, control).map(Output::Transcript),
@@ -101,13 +120,12 @@ impl Engine for Whisper {
     fn canary(&self) -> Result<(), EngineError> {
         let control = Control::default();
         let frames = CANARY_FRAMES.min(self.config.window_frames());
-        let mel =
-            (0..self.config.num_mel_bins * frames).map(|place| (place % 7) as f32 / 7.0 - 0.5).collect();
-        let states = self.encoder.forward(mel, &control)?;
-        let cross = self.decoder.remember(&states)?;
-        let start = [self.generation.start];
-        let states = self.decoder.forward(&[&start], &cross, &mut DecoderState::default(), &control)?;
-        let logits = self.decoder.logits(&states.i((.., 0))?)?;
+        let numbers = 0..self.config.num_mel_bins * frames;
+        let mel: Vec<f32> = numbers.map(|place| (place % 7) as f32 / 7.0 - 0.5).collect();
+        let memory = self.forward.encode(&mel, &control)?;
+        let mut session = self.forward.session(&[&memory], 1)?;
+        let mut logits = Vec::new();
+        session.feed(&[&[self.generation.start]], &[0], &mut logits, &control)?;
         if logits.iter().all(|logit| logit.is_finite()) {
             Ok(())
         } else {

@@ -93,6 +93,36 @@ fn tiny_english_equals_transformers() {
     compare("whisper-tiny.en", "beam5", 5);
 }
 
+/// Words and their times, within 20 ms: one step of a timestamp.
+#[test]
+fn words_are_where_transformers_hears_them() {
+    let lines =
+        std::fs::read_to_string(recordings().join("expected-words.jsonl")).expect("expected-words.jsonl");
+    let mut engines: BTreeMap<String, Box<dyn Engine>> = BTreeMap::new();
+    for line in lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")) {
+        let (model, file) =
+            (line["model"].as_str().expect("a model"), line["file"].as_str().expect("a name"));
+        let engine = engines.entry(model.to_owned()).or_insert_with(|| load(&weights(model)));
+        let clip = Clip::read(&recordings().join("audio").join(file));
+        let plain = TranscribeJob { words: true, temperature: Temperature::Fixed(0.0), ..job(&clip) };
+        let heard = run(engine.as_ref(), plain);
+        let found: Vec<_> = heard.segments.iter().flat_map(|segment| &segment.words).collect();
+        let expected = line["words"].as_array().expect("words");
+        let texts: Vec<&str> = found.iter().map(|word| word.text.as_str()).collect();
+        let expected_texts: Vec<&str> =
+            expected.iter().map(|word| word[0].as_str().expect("a word").trim()).collect();
+        assert_eq!(texts, expected_texts, "{model} {file}");
+        for (word, expected) in found.iter().zip(expected) {
+            let seconds = |at: usize| expected[at].as_f64().expect("seconds");
+            let is_close = |found: f64, expected: f64| (found - expected).abs() < 0.0201;
+            assert!(
+                is_close(word.start, seconds(1)) && is_close(word.end, seconds(2)),
+                "{file}: {word:?} {expected}"
+            );
+        }
+    }
+}
+
 /// Greedy tokens and detected languages of the first 30 s, without timestamps.
 #[test]
 fn without_timestamps_the_first_window_equals_transformers() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::error::ApiError;
 use crate::state::Limits;
@@ -44,6 +44,27 @@ pub(super) struct Admission {
 #[derive(Debug)]
 pub(super) struct Permit(#[expect(dead_code, reason = "it is held for its drop")] OwnedSemaphorePermit);
 
+/// A place among the requests in work and how long it may be kept. An answer that is sent piece by piece keeps a
+/// clone of its request's.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    _permit: Arc<Permit>,
+    allowed: Duration,
+    deadline: Instant,
+}
+
+impl Place {
+    /// When the answer must have ended.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What a client is told whose answer has not.
+    pub(super) fn too_late(&self) -> ApiError {
+        ApiError::DeadlineExceeded { allowed: self.allowed }
+    }
+}
+
 impl Admission {
     /// Bounds that follow from those of one request: all decoded clips together are at most one of the longest.
     pub(super) fn new(limits: &Limits) -> Self {
@@ -58,13 +79,14 @@ impl Admission {
         }
     }
 
-    /// A place among the requests in work.
+    /// A place among the requests in work, for `allowed` from now on.
     ///
     /// # Errors
     /// [`ApiError::Busy`] at once where there is none.
-    pub(super) fn request(&self) -> Result<Permit, ApiError> {
+    pub(super) fn request(&self, allowed: Duration) -> Result<Place, ApiError> {
         let busy = |_| ApiError::Busy { what: "this replica", retry_after: RETRY_AFTER };
-        Ok(Permit(Arc::clone(&self.requests).try_acquire_owned().map_err(busy)?))
+        let permit = Permit(Arc::clone(&self.requests).try_acquire_owned().map_err(busy)?);
+        Ok(Place { _permit: Arc::new(permit), allowed, deadline: Instant::now() + allowed })
     }
 
     /// Room for an upload of so many bytes.
@@ -109,9 +131,9 @@ fn units(bytes: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
 
     fn limits() -> Limits {
         Limits { upload_bytes: 10_240, audio_seconds: 1, concurrent_requests: 1, ..Limits::default() }
@@ -120,10 +142,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_more_request_is_told_to_come_back() {
         let admission = Admission::new(&limits());
-        let first = admission.request().unwrap();
-        assert_eq!(admission.request().unwrap_err().status(), 429);
+        let first = admission.request(LONG).unwrap();
+        let kept = first.clone();
         drop(first);
-        assert!(admission.request().is_ok());
+        assert_eq!(admission.request(LONG).unwrap_err().status(), 429);
+        drop(kept);
+        assert!(admission.request(LONG).is_ok());
     }
 
     #[tokio::test(start_paused = true)]

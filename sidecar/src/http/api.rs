@@ -68,8 +68,21 @@ impl Api {
 /// # Errors
 /// [`ApiError::Busy`] where the queue is full, else what the engine says.
 pub(super) async fn run(lease: &Lease, job: Job, names: &[(&str, &str)]) -> Result<Output, ApiError> {
+    run_controlled(lease, job, Control::default(), names).await
+}
+
+/// As [`run`], with a control of which the caller hears.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn run_controlled(
+    lease: &Lease,
+    job: Job,
+    control: Control,
+    names: &[(&str, &str)],
+) -> Result<Output, ApiError> {
     // Dropping this future, as happens when the client goes away, cancels the job.
-    lease.run(job, Control::default()).await.map_err(|error| match error {
+    lease.run(job, control).await.map_err(|error| match error {
         RunError::Engine(error) => ApiError::engine(&error, names),
         RunError::Busy { retry_after, .. } => ApiError::Busy { what: "this model", retry_after },
         RunError::Panicked(message) => {

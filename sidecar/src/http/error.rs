@@ -217,6 +217,17 @@ impl ApiError {
         }
     }
 
+    /// OpenAI's error object.
+    pub(super) fn openai_object(&self) -> serde_json::Value {
+        let Traits { status, code, .. } = self.traits();
+        let error_type = match status.as_u16() {
+            429 => "rate_limit_error",
+            500.. => "server_error",
+            _ => "invalid_request_error",
+        };
+        json!({"message": self.to_string(), "type": error_type, "param": self.parameter(), "code": code})
+    }
+
     /// An engine's failure. `names` maps the job's fields to those of the endpoint.
     pub(super) fn engine(error: &EngineError, names: &[(&str, &str)]) -> Self {
         match error {
@@ -264,20 +275,14 @@ impl IntoResponse for ApiError {
 /// exception and everyone else can read the standard members.
 pub(super) async fn as_problem(response: Response) -> Response {
     shape(response, "application/problem+json", |error| {
-        let Traits { status, kind, code } = error.traits();
-        let detail = error.to_string();
-        let error_type = match status.as_u16() {
-            429 => "rate_limit_error",
-            500.. => "server_error",
-            _ => "invalid_request_error",
-        };
+        let Traits { status, kind, .. } = error.traits();
         let mut problem = json!({
             "type": format!("tag:ostler.dev,2026:{kind}"),
             "title": status.canonical_reason(),
             "status": status.as_u16(),
             "kind": kind,
-            "detail": detail,
-            "error": {"message": detail, "type": error_type, "param": error.parameter(), "code": code},
+            "detail": error.to_string(),
+            "error": error.openai_object(),
         });
         if let ApiError::ModelUnavailable { attempts, .. } = error {
             problem["attempts"] = json!(attempts);

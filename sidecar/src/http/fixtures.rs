@@ -9,7 +9,9 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use ostler_crds::names::StorageUri;
 use ostler_crds::serving_plan::ServingPlan;
 use ostler_crds::status::FailureLocation;
-use ostler_inference::engine::{Control, Engine, EngineError, Job, LabelScore, Output, Segment, Transcript};
+use ostler_inference::engine::{
+    Control, Engine, EngineError, Job, JobProgress, LabelScore, Output, Segment, Transcript,
+};
 use serde_json::json;
 
 use crate::loader::{Loader, OnTransfer, Prepared};
@@ -33,6 +35,7 @@ pub(super) fn segment(id: usize, start: f64, end: f64, text: &str) -> Segment {
         average_log_probability: -0.25,
         compression_ratio: 1.5,
         no_speech_probability: 0.125,
+        words: Vec::new(),
     }
 }
 
@@ -133,6 +136,10 @@ impl Loader for FakeLoader {
     }
 }
 
+fn heard(segment: Segment) -> JobProgress {
+    JobProgress::Transcribed { seconds: segment.end, total_seconds: 3.2, segments: vec![segment] }
+}
+
 /// Answers every job with something that shows what was asked.
 struct FakeEngine {
     cancelled: Arc<AtomicUsize>,
@@ -144,15 +151,30 @@ impl Engine for FakeEngine {
         self.begun.fetch_add(1, Ordering::SeqCst);
         match job {
             Job::Transcribe(job) => match job.prompt.as_deref() {
+                Some("damaged") => {
+                    control.report(heard(segment(0, 0.0, 1.5, " Hallo.")));
+                    Err(EngineError::NotFinite("a logit"))
+                }
+                Some("klingon") => {
+                    Err(EngineError::InvalidInput { parameter: "language", message: "is unknown".to_owned() })
+                }
                 Some("panic") => panic!("a test asked for it"),
-                Some("wait") => loop {
-                    std::thread::sleep(Duration::from_millis(5));
-                    if let Err(error) = control.check() {
-                        self.cancelled.fetch_add(1, Ordering::SeqCst);
-                        return Err(error);
+                Some("wait") => {
+                    control.report(heard(segment(0, 0.0, 1.5, " Hallo.")));
+                    loop {
+                        std::thread::sleep(Duration::from_millis(5));
+                        if let Err(error) = control.check() {
+                            self.cancelled.fetch_add(1, Ordering::SeqCst);
+                            return Err(error);
+                        }
                     }
-                },
-                _ => Ok(Output::Transcript(transcript())),
+                }
+                _ => {
+                    for segment in transcript().segments {
+                        control.report(heard(segment));
+                    }
+                    Ok(Output::Transcript(transcript()))
+                }
             },
             Job::Translate(job) => {
                 let (source, target) = (job.source.as_deref(), job.target.as_deref());

@@ -11,7 +11,7 @@ use ostler_inference::audio::{self, AudioLimits};
 use ostler_inference::engine::Output;
 use ostler_inference::languages;
 
-use super::admission::Permit;
+use super::admission::{Permit, Place};
 use super::api::{self, Api};
 use super::body;
 use super::caller::Caller;
@@ -21,11 +21,16 @@ use super::language_choice::of_task;
 use super::model_choice;
 use super::multipart::{self, Parts};
 use super::speech_form::{self, Endpoint};
+use super::speech_stream;
 use super::transcript_body::render;
 use crate::routing;
 
 /// How much larger than its file a body may be: the other fields and the boundaries.
 const FORM_BYTES: usize = 256 * 1024;
+
+/// The fields of a job as the endpoints call them.
+const NAMES: [(&str, &str); 3] =
+    [("samples", "file"), ("beams", "beam_size"), ("words", "timestamp_granularities")];
 
 /// Text in the spoken language.
 pub(super) async fn transcriptions(
@@ -70,21 +75,29 @@ async fn answer(
     };
     // A model that is not there is told before the work of decoding, and a bad clip before that of loading.
     api.check_route(&request)?;
-    let (samples, _room) = decode(api, file, room).await?;
+    let (samples, room) = decode(api, file, room).await?;
     let lease = api.acquire(request).await?;
-    let names = [("samples", "file"), ("beams", "beam_size")];
-    let output = api::run(&lease, speech.options.into_job(samples), &names).await?;
+    let job = speech.options.into_job(samples);
+    if speech.stream {
+        let place = parts.extensions.get::<Place>().cloned().ok_or(ApiError::Internal)?;
+        let provenance = lease.provenance().clone();
+        let mut response = speech_stream::answer(lease, job, &NAMES, place, room).await?.into_response();
+        api.credit(&mut response, &[provenance]);
+        return Ok(response);
+    }
+    let output = api::run(&lease, job, &NAMES).await?;
     let Output::Transcript(transcript) = output else {
         return Err(api::wrong_output(Task::AutomaticSpeechRecognition));
     };
     let language = languages::by_code(&transcript.language);
     let language = language.map_or(transcript.language.as_str(), |language| language.name);
     let translated = endpoint == Endpoint::Translations;
-    let rendered =
-        render(&transcript, speech.format, translated, language).map_err(|_| ApiError::Internal)?;
+    let rendered = render(&transcript, speech.format, speech.segments, translated, language)
+        .map_err(|_| ApiError::Internal)?;
     let mut response = rendered.text.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(rendered.content_type));
     api.credit(&mut response, std::slice::from_ref(lease.provenance()));
+    drop(room);
     Ok(response)
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use ostler_inference::engine::{Job, Temperature, TranscribeJob};
+use ostler_inference::engine::{Job, LongForm, Temperature, TranscribeJob};
 use ostler_inference::languages;
 
 use super::error::ApiError;
@@ -33,6 +33,10 @@ pub(super) struct SpeechRequest {
     pub(super) user: Option<String>,
     /// The shape of the answer.
     pub(super) format: ResponseFormat,
+    /// Whether `verbose_json` has the segments: not where words alone were asked for.
+    pub(super) segments: bool,
+    /// Whether the text is sent while it is made.
+    pub(super) stream: bool,
     /// The rest of the job.
     pub(super) options: SpeechOptions,
 }
@@ -47,6 +51,9 @@ pub(super) struct SpeechOptions {
     condition_on_previous_text: bool,
     beams: Option<usize>,
     temperature: Temperature,
+    words: bool,
+    best_of: usize,
+    long_form: LongForm,
 }
 
 impl SpeechOptions {
@@ -61,6 +68,9 @@ impl SpeechOptions {
             condition_on_previous_text: self.condition_on_previous_text,
             beams: self.beams,
             temperature: self.temperature,
+            words: self.words,
+            best_of: self.best_of,
+            long_form: self.long_form,
         })
     }
 }
@@ -88,9 +98,12 @@ struct Raw {
     temperature: Option<f32>,
     temperature_fallback: Option<bool>,
     segment_timestamps: bool,
+    word_timestamps: bool,
     without_timestamps: Option<bool>,
     condition_on_previous_text: Option<bool>,
     beams: Option<usize>,
+    best_of: Option<usize>,
+    long_form: Option<LongForm>,
     stream: Option<bool>,
 }
 
@@ -112,20 +125,22 @@ impl Raw {
                 once(&mut self.condition_on_previous_text, name, boolean(name, value)?)
             }
             "beam_size" => once(&mut self.beams, name, beams(name, value)?),
+            "best_of" => once(&mut self.best_of, name, beams(name, value)?),
+            "long_form" => once(&mut self.long_form, name, long_form(name, value)?),
             "timestamp_granularities" if transcribing => match value {
                 "segment" => {
                     self.segment_timestamps = true;
                     Ok(())
                 }
-                "word" => Err(unsupported(name, "word timestamps are not made yet; ask for \"segment\"")),
+                "word" => {
+                    self.word_timestamps = true;
+                    Ok(())
+                }
                 other => {
                     Err(invalid(name, format!("{} is not one of \"segment\", \"word\"", excerpt(other))))
                 }
             },
-            "stream" if transcribing => match boolean(name, value)? {
-                false => once(&mut self.stream, name, false),
-                true => Err(unsupported(name, "answers are not streamed; leave it out or send false")),
-            },
+            "stream" if transcribing => once(&mut self.stream, name, boolean(name, value)?),
             "include" if transcribing => Err(unsupported(
                 name,
                 "log probabilities of tokens are not returned; verbose_json has them per segment",
@@ -149,9 +164,13 @@ impl Raw {
         let model = self.model.filter(|model| !model.is_empty());
         let model = model.ok_or(ApiError::MissingParameter { parameter: "model" })?;
         let format = self.format.unwrap_or_default();
-        if self.segment_timestamps && format != ResponseFormat::VerboseJson {
+        if (self.segment_timestamps || self.word_timestamps) && format != ResponseFormat::VerboseJson {
             let message = "needs response_format=verbose_json".to_owned();
             return Err(invalid("timestamp_granularities", message));
+        }
+        let stream = self.stream.unwrap_or(false);
+        if stream && format != ResponseFormat::Json {
+            return Err(invalid("stream", "true needs response_format=json".to_owned()));
         }
         let temperature = match (self.temperature.unwrap_or(0.0), self.temperature_fallback) {
             (temperature, Some(true)) if temperature > 0.0 => {
@@ -170,8 +189,18 @@ impl Raw {
             condition_on_previous_text: self.condition_on_previous_text.unwrap_or(false),
             beams: self.beams,
             temperature,
+            words: self.word_timestamps,
+            best_of: self.best_of.unwrap_or(1),
+            long_form: self.long_form.unwrap_or_default(),
         };
-        Ok(SpeechRequest { model, user: self.user.filter(|user| !user.is_empty()), format, options })
+        Ok(SpeechRequest {
+            model,
+            user: self.user.filter(|user| !user.is_empty()),
+            format,
+            segments: self.segment_timestamps || !self.word_timestamps,
+            stream,
+            options,
+        })
     }
 }
 
@@ -221,6 +250,14 @@ fn beams(name: &str, value: &str) -> Result<usize, ApiError> {
     match value.trim().parse::<usize>() {
         Ok(beams) if (1..=MAX_BEAMS).contains(&beams) => Ok(beams),
         _ => Err(invalid(name, format!("{} is not a whole number from 1 to {MAX_BEAMS}", excerpt(value)))),
+    }
+}
+
+fn long_form(name: &str, value: &str) -> Result<LongForm, ApiError> {
+    match value {
+        "sequential" => Ok(LongForm::Sequential),
+        "batched" => Ok(LongForm::Batched),
+        other => Err(invalid(name, format!("{} is not one of \"sequential\", \"batched\"", excerpt(other)))),
     }
 }
 

@@ -159,7 +159,12 @@ async fn speech_requests_fail_with_the_right_status_and_name_the_field() {
         (upload(&[("model", "gpt-4o")], &wav()), 404, json!("model"), "model_not_found"),
         (upload(&[("model", "whisper@v9")], &wav()), 404, json!("model"), "model_not_found"),
         (upload(&[("model", "translation")], &wav()), 400, json!("model"), "invalid_value"),
-        (transcribe(&[("stream", "true")]), 400, json!("stream"), "unsupported_parameter"),
+        (
+            transcribe(&[("stream", "true"), ("response_format", "srt")]),
+            400,
+            json!("stream"),
+            "invalid_value",
+        ),
         (
             transcribe(&[("response_format", "diarized_json")]),
             400,
@@ -340,6 +345,60 @@ async fn a_client_that_goes_away_stops_its_job() {
     let line = "ostler_requests_total{endpoint=\"/v1/audio/transcriptions\",status=\"499\"} 1";
     assert!(send(&status, get("/metrics")).await.text.contains(line));
     assert_eq!(send(&router, transcribe(&[])).await.status, 200);
+}
+
+fn events(text: &str) -> Vec<Value> {
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.map(|data| serde_json::from_str(data).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_transcript_is_sent_while_it_is_made() {
+    let router = serving();
+    let answer = send(&router, transcribe(&[("stream", "true")])).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.header("content-type"), "text/event-stream");
+    assert_eq!(answer.header("x-ostler-model"), "whisper");
+    let usage = json!({"type": "duration", "seconds": 4});
+    assert_eq!(
+        events(&answer.text),
+        [
+            json!({"type": "transcript.text.delta", "delta": "Hallo."}),
+            json!({"type": "transcript.text.delta", "delta": " Guten Tag."}),
+            json!({"type": "transcript.text.done", "text": "Hallo. Guten Tag.", "usage": usage}),
+        ]
+    );
+    // What fails at once has its status; what fails later is an event.
+    let refused = send(&router, transcribe(&[("stream", "true"), ("prompt", "klingon")])).await;
+    assert_eq!((refused.status, refused.json()["error"]["param"].as_str()), (400, Some("language")));
+    let late = send(&router, transcribe(&[("stream", "true"), ("prompt", "damaged")])).await;
+    assert_eq!(late.status, 200);
+    let late = events(&late.text);
+    assert_eq!((late.len(), late[1]["error"]["code"].as_str()), (2, Some("compute_failed")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_a_stream_stops_its_job_and_gives_its_place_back() {
+    let limits = Limits { concurrent_requests: 1, ..Limits::default() };
+    let (router, loader) = with_limits(limits);
+    let request = transcribe(&[("stream", "true"), ("prompt", "wait")]);
+    let response = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    // The head is out, but the work is not done: the place is taken.
+    assert_eq!(send(&router, get("/v1/models")).await.status, 429);
+    drop(response);
+    until(|| loader.cancelled.load(Ordering::SeqCst) == 1).await;
+    assert_eq!(send(&router, get("/v1/models")).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_has_the_deadline_of_every_request() {
+    let limits = Limits { request_time: Duration::from_millis(300), ..Limits::default() };
+    let (router, loader) = with_limits(limits);
+    let answer = send(&router, transcribe(&[("stream", "true"), ("prompt", "wait")])).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(events(&answer.text)[1]["error"]["code"], "deadline_exceeded");
+    until(|| loader.cancelled.load(Ordering::SeqCst) == 1).await;
 }
 
 /// The bytes of a request as a client sends them.

@@ -1,6 +1,6 @@
 //! A transcript in the response formats of OpenAI's API. Pure.
 
-use ostler_inference::engine::{Segment, Transcript};
+use ostler_inference::engine::{Segment, Transcript, Word};
 use serde::Serialize;
 
 use super::subtitles;
@@ -28,13 +28,15 @@ pub(super) struct RenderedTranscript {
     pub(super) text: String,
 }
 
-/// The answer to a transcription (`translated` false) or to a translation into English.
+/// The answer to a transcription (`translated` false) or to a translation into English. `verbose_json` has
+/// the segments where `segments` says so, and the words where the job asked for them.
 ///
 /// # Errors
 /// Only where the JSON writer fails.
 pub(super) fn render(
     transcript: &Transcript,
     format: ResponseFormat,
+    segments: bool,
     translated: bool,
     language_name: &str,
 ) -> Result<RenderedTranscript, serde_json::Error> {
@@ -44,7 +46,7 @@ pub(super) fn render(
     let (content_type, text) = match format {
         ResponseFormat::Json => (JSON, serde_json::to_string(&Short::of(transcript))?),
         ResponseFormat::VerboseJson => {
-            (JSON, serde_json::to_string(&Verbose::of(transcript, translated, language_name))?)
+            (JSON, serde_json::to_string(&Verbose::of(transcript, segments, translated, language_name))?)
         }
         ResponseFormat::Text => (PLAIN, format!("{}\n", transcript.text)),
         ResponseFormat::Srt => (PLAIN, subtitles::srt(&transcript.segments)),
@@ -53,15 +55,17 @@ pub(super) fn render(
     Ok(RenderedTranscript { content_type, text })
 }
 
-#[derive(Serialize)]
-struct Usage {
+/// What OpenAI bills.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Usage {
     r#type: &'static str,
     /// Whole seconds, begun ones counted, as OpenAI bills them.
     seconds: u64,
 }
 
 impl Usage {
-    fn of(transcript: &Transcript) -> Self {
+    /// That of a clip.
+    pub(super) fn of(transcript: &Transcript) -> Self {
         Self { r#type: "duration", seconds: transcript.duration_seconds.ceil() as u64 }
     }
 }
@@ -84,22 +88,47 @@ struct Verbose<'a> {
     language: &'a str,
     duration: f64,
     text: &'a str,
-    segments: Vec<VerboseSegment<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments: Option<Vec<VerboseSegment<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<Vec<VerboseWord<'a>>>,
     usage: Usage,
 }
 
 impl<'a> Verbose<'a> {
-    fn of(transcript: &'a Transcript, translated: bool, language_name: &'a str) -> Self {
+    fn of(transcript: &'a Transcript, segments: bool, translated: bool, language_name: &'a str) -> Self {
+        let words = transcript.segments.iter().flat_map(|segment| &segment.words);
+        let words: Vec<_> = words.map(VerboseWord::of).collect();
         Self {
             task: if translated { "translate" } else { "transcribe" },
             // The language of the text, which after a translation is English.
             language: if translated { "english" } else { language_name },
             duration: transcript.duration_seconds,
             text: &transcript.text,
-            segments: transcript.segments.iter().map(VerboseSegment::of).collect(),
+            segments: segments.then(|| transcript.segments.iter().map(VerboseSegment::of).collect()),
+            // Without segments it was the words that were asked for, even if there are none.
+            words: (!segments || !words.is_empty()).then_some(words),
             usage: Usage::of(transcript),
         }
     }
+}
+
+#[derive(Serialize)]
+struct VerboseWord<'a> {
+    word: &'a str,
+    start: f64,
+    end: f64,
+}
+
+impl<'a> VerboseWord<'a> {
+    fn of(word: &'a Word) -> Self {
+        Self { word: &word.text, start: hundredths(word.start), end: hundredths(word.end) }
+    }
+}
+
+/// Times are multiples of 10 ms, which sums of them miss by a little.
+fn hundredths(seconds: f64) -> f64 {
+    (seconds * 100.0).round() / 100.0
 }
 
 #[derive(Serialize)]
@@ -140,7 +169,7 @@ mod tests {
 
     #[test]
     fn every_format_has_openais_shape() {
-        let rendered = |format| render(&transcript(), format, false, "german").unwrap();
+        let rendered = |format| render(&transcript(), format, true, false, "german").unwrap();
         let json = rendered(ResponseFormat::Json);
         assert_eq!(json.content_type, "application/json");
         assert_eq!(json.text, r#"{"text":"Hallo. Guten Tag.","usage":{"type":"duration","seconds":4}}"#);
@@ -167,8 +196,22 @@ mod tests {
     }
 
     #[test]
+    fn words_stand_beside_the_segments_or_in_their_place() {
+        let mut transcript = transcript();
+        transcript.segments[0].words = vec![Word { text: "Hallo.".to_owned(), start: 0.1 + 0.2, end: 1.5 }];
+        for (segments, count) in [(true, Some(2)), (false, None)] {
+            let rendered =
+                render(&transcript, ResponseFormat::VerboseJson, segments, false, "german").unwrap();
+            let verbose: serde_json::Value = serde_json::from_str(&rendered.text).unwrap();
+            let word = serde_json::json!([{"word": "Hallo.", "start": 0.3, "end": 1.5}]);
+            assert_eq!(verbose["words"], word);
+            assert_eq!(verbose.get("segments").map(|segments| segments.as_array().unwrap().len()), count);
+        }
+    }
+
+    #[test]
     fn a_translation_is_in_english_whatever_was_spoken() {
-        let rendered = render(&transcript(), ResponseFormat::VerboseJson, true, "german").unwrap();
+        let rendered = render(&transcript(), ResponseFormat::VerboseJson, true, true, "german").unwrap();
         let verbose: serde_json::Value = serde_json::from_str(&rendered.text).unwrap();
         assert_eq!(verbose["task"], "translate");
         assert_eq!(verbose["language"], "english");

@@ -7,6 +7,11 @@ use crate::files;
 
 const FILE: &str = files::CONFIG;
 
+/// The epsilon of every layer norm of Whisper, PyTorch's default.
+pub(super) const NORM_EPSILON: f32 = 1e-5;
+/// The output projection where it is a tensor of its own.
+pub(super) const OUTPUT_PROJECTION: &str = "proj_out.weight";
+
 /// The sizes of a Whisper model, checked against each other.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ModelConfig {
@@ -26,6 +31,8 @@ pub(super) struct ModelConfig {
     pub(super) max_target_positions: usize,
     /// Whether the output projection is the token embedding; every OpenAI model ties them.
     pub(super) tied_embeddings: bool,
+    /// Frames whose median smooths attention weights before words are placed in time; odd.
+    pub(super) median_filter_width: usize,
     /// The lists of `config.json` that hold where `generation_config.json` has none.
     pub(super) defaults: GenerationDefaults,
 }
@@ -66,6 +73,7 @@ struct RawConfig {
     max_target_positions: usize,
     activation_function: Option<String>,
     tie_word_embeddings: Option<bool>,
+    median_filter_width: Option<usize>,
     suppress_tokens: Option<Vec<u32>>,
     begin_suppress_tokens: Option<Vec<u32>>,
 }
@@ -130,6 +138,7 @@ impl ModelConfig {
             max_source_positions: raw.max_source_positions,
             max_target_positions: raw.max_target_positions,
             tied_embeddings: raw.tie_word_embeddings.unwrap_or(true),
+            median_filter_width: median_filter_width(raw.median_filter_width)?,
             defaults: GenerationDefaults {
                 suppress_tokens: raw.suppress_tokens,
                 begin_suppress_tokens: raw.begin_suppress_tokens,
@@ -142,6 +151,21 @@ impl ModelConfig {
     pub(super) fn window_frames(&self) -> usize {
         2 * self.max_source_positions
     }
+}
+
+/// The median filter of every published model, for repositories that do not say.
+const MEDIAN_FILTER_WIDTH: usize = 7;
+
+fn median_filter_width(width: Option<usize>) -> Result<usize, LoadError> {
+    let width = width.unwrap_or(MEDIAN_FILTER_WIDTH);
+    if width.is_multiple_of(2) || width > 99 {
+        return Err(incompatible(
+            FILE,
+            "median_filter_width",
+            format!("is {width}; it must be odd, 1 to 99"),
+        ));
+    }
+    Ok(width)
 }
 
 /// The error of a field that no Whisper model has so.

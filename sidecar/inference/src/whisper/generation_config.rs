@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::config::{ModelConfig, incompatible};
+use super::config::{ModelConfig, StackConfig, incompatible};
+use super::forward::AlignmentHead;
 use super::vocabulary::Vocabulary;
 use crate::error::LoadError;
 use crate::{files, generate, languages};
@@ -34,6 +35,8 @@ pub(super) struct GenerationConfig {
     pub(super) max_initial_timestamp_index: Option<u32>,
     /// Longest sequence of decoder tokens, before the prompt is added to it.
     pub(super) max_length: usize,
+    /// The cross-attention heads by which words are placed in time; none where the repository names none.
+    pub(super) alignment_heads: Vec<AlignmentHead>,
 }
 
 /// The language and task tokens of a multilingual model.
@@ -56,6 +59,7 @@ struct RawGeneration {
     lang_to_id: Option<BTreeMap<String, u32>>,
     task_to_id: Option<BTreeMap<String, u32>>,
     max_initial_timestamp_index: Option<u32>,
+    alignment_heads: Option<Vec<(usize, usize)>>,
 }
 
 /// The smallest vocabulary of a multilingual OpenAI model; the English-only ones have one token less.
@@ -112,6 +116,7 @@ impl GenerationConfig {
             max_initial_timestamp_index: raw.max_initial_timestamp_index,
             // transformers' own default is 20; every Whisper repository means its positions.
             max_length: common.max_length.unwrap_or(model.max_target_positions),
+            alignment_heads: alignment_heads(raw.alignment_heads.unwrap_or_default(), model)?,
             common,
         })
     }
@@ -163,6 +168,18 @@ fn multilingual(
         }
     };
     Ok(Some(Multilingual { languages, transcribe: task("transcribe")?, translate: task("translate")? }))
+}
+
+fn alignment_heads(heads: Vec<(usize, usize)>, model: &ModelConfig) -> Result<Vec<AlignmentHead>, LoadError> {
+    let StackConfig { layers, heads: width, .. } = model.decoder;
+    if let Some((layer, head)) = heads.iter().find(|(layer, head)| *layer >= layers || *head >= width) {
+        return Err(incompatible(
+            FILE,
+            "alignment_heads",
+            format!("holds [{layer}, {head}]; the decoder has {layers} layers of {width} heads"),
+        ));
+    }
+    Ok(heads.into_iter().map(|(layer, head)| AlignmentHead { layer, head }).collect())
 }
 
 fn within(field: &str, tokens: Option<Vec<u32>>, model: &ModelConfig) -> Result<Vec<u32>, LoadError> {

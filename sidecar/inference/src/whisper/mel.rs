@@ -7,21 +7,23 @@
 use std::f32::consts::PI;
 use std::sync::Arc;
 
-use rustfft::num_complex::Complex32;
-use rustfft::{Fft, FftPlanner};
+use realfft::num_complex::Complex32;
+use realfft::{RealFftPlanner, RealToComplex};
 
 use super::mel_filters::{MelFilter, slaney};
 use super::preprocessor::{MelConfig, SAMPLE_RATE};
 
 /// The power below which nothing is told apart, so that silence has a logarithm.
 const FLOOR: f32 = 1e-10;
+/// Windows of a clip up to which its logarithms are kept from when they are looked over: 12 minutes.
+const KEPT_WINDOWS: usize = 24;
 
 /// Turns samples into log-mel frames.
 pub(super) struct MelExtractor {
     config: MelConfig,
     window: Vec<f32>,
     filters: Vec<MelFilter>,
-    fft: Arc<dyn Fft<f32>>,
+    fft: Arc<dyn RealToComplex<f32>>,
 }
 
 impl MelExtractor {
@@ -31,7 +33,7 @@ impl MelExtractor {
         let size = config.fft_size;
         let window = (0..size).map(|n| 0.5 - 0.5 * (2.0 * PI * n as f32 / size as f32).cos()).collect();
         let filters = slaney(config.bands, size, SAMPLE_RATE);
-        Self { config, window, filters, fft: FftPlanner::new().plan_fft_forward(size) }
+        Self { config, window, filters, fft: RealFftPlanner::new().plan_fft_forward(size) }
     }
 
     /// Looks over a whole clip, so that its windows can be made one at a time without holding them all.
@@ -42,15 +44,29 @@ impl MelExtractor {
     pub(super) fn clip<'a>(&'a self, samples: &'a [f32]) -> ClipMel<'a> {
         let length = samples.len().max(self.config.window_samples);
         let frames = self.config.frames(length);
-        let mut clip = ClipMel { extractor: self, samples, length, frames, floor: f32::NEG_INFINITY };
+        let floor = f32::NEG_INFINITY;
+        let mut clip = ClipMel { extractor: self, samples, length, frames, floor, logarithms: Vec::new() };
+        let is_kept = frames <= KEPT_WINDOWS * self.config.frames(self.config.window_samples);
+        let mut logarithms = vec![0.0; if is_kept { frames * self.config.bands } else { 0 }];
+        let mut places = logarithms.chunks_exact_mut(self.config.bands);
         let mut work = Work::new(self);
         let mut highest = f32::NEG_INFINITY;
         for frame in 0..frames {
             clip.log_frame(frame, &mut work);
             highest = work.bands.iter().copied().fold(highest, f32::max);
+            if let Some(place) = places.next() {
+                place.copy_from_slice(&work.bands);
+            }
         }
         clip.floor = highest - 8.0;
+        clip.logarithms = logarithms;
         clip
+    }
+
+    /// The most bytes that are kept of a clip.
+    #[must_use]
+    pub(super) fn kept_bytes(&self) -> u64 {
+        (KEPT_WINDOWS * self.config.frames(self.config.window_samples) * self.config.bands * 4) as u64
     }
 }
 
@@ -62,9 +78,12 @@ pub(super) struct ClipMel<'a> {
     length: usize,
     frames: usize,
     floor: f32,
+    /// Those of all frames, frame by frame, or none where they would be many.
+    logarithms: Vec<f32>,
 }
 
 struct Work {
+    signal: Vec<f32>,
     spectrum: Vec<Complex32>,
     scratch: Vec<Complex32>,
     power: Vec<f32>,
@@ -75,8 +94,9 @@ impl Work {
     fn new(extractor: &MelExtractor) -> Self {
         let size = extractor.config.fft_size;
         Self {
-            spectrum: vec![Complex32::default(); size],
-            scratch: vec![Complex32::default(); extractor.fft.get_inplace_scratch_len()],
+            signal: vec![0.0; size],
+            spectrum: extractor.fft.make_output_vec(),
+            scratch: extractor.fft.make_scratch_vec(),
             power: vec![0.0; size / 2 + 1],
             bands: vec![0.0; extractor.config.bands],
         }
@@ -90,16 +110,35 @@ impl ClipMel<'_> {
         self.frames
     }
 
-    /// `count` frames from `start` on, band by band (`[bands, count]`); frames past the end of the clip are 0.0.
+    /// Frames that begin in the clip's own samples, before the silence that continues it.
     #[must_use]
-    pub(super) fn window(&self, start: usize, count: usize) -> Vec<f32> {
+    pub(super) fn sound_frames(&self) -> usize {
+        self.samples.len().div_ceil(self.extractor.config.hop)
+    }
+
+    /// Samples from one frame to the next.
+    #[must_use]
+    pub(super) fn hop(&self) -> usize {
+        self.extractor.config.hop
+    }
+
+    /// `count` frames from `start` on, band by band, in a window of `width` frames (`[bands, width]`). The frames
+    /// behind them, and those past the end of the clip, are 0.0.
+    #[must_use]
+    pub(super) fn window(&self, start: usize, count: usize, width: usize) -> Vec<f32> {
         let bands = self.extractor.config.bands;
-        let mut window = vec![0.0; bands * count];
+        let mut window = vec![0.0; bands * width];
         let mut work = Work::new(self.extractor);
-        for frame in start..(start + count).min(self.frames) {
-            self.log_frame(frame, &mut work);
-            for (band, &value) in work.bands.iter().enumerate() {
-                window[band * count + frame - start] = (value.max(self.floor) + 4.0) / 4.0;
+        for frame in start..(start + count.min(width)).min(self.frames) {
+            let logarithms = match self.logarithms.get(frame * bands..(frame + 1) * bands) {
+                Some(kept) => kept,
+                None => {
+                    self.log_frame(frame, &mut work);
+                    &work.bands
+                }
+            };
+            for (band, &value) in logarithms.iter().enumerate() {
+                window[band * width + frame - start] = (value.max(self.floor) + 4.0) / 4.0;
             }
         }
         window
@@ -109,10 +148,21 @@ impl ClipMel<'_> {
     fn log_frame(&self, frame: usize, work: &mut Work) {
         let extractor = self.extractor;
         let first = (frame * extractor.config.hop) as isize - (extractor.config.fft_size / 2) as isize;
-        for (offset, (value, weight)) in work.spectrum.iter_mut().zip(&extractor.window).enumerate() {
-            *value = Complex32::new(self.sample(first + offset as isize) * weight, 0.0);
+        let inside =
+            usize::try_from(first).ok().and_then(|first| self.samples.get(first..first + work.signal.len()));
+        match inside {
+            Some(samples) => work.signal.copy_from_slice(samples),
+            None => {
+                for (offset, value) in work.signal.iter_mut().enumerate() {
+                    *value = self.sample(first + offset as isize);
+                }
+            }
         }
-        extractor.fft.process_with_scratch(&mut work.spectrum, &mut work.scratch);
+        for (value, weight) in work.signal.iter_mut().zip(&extractor.window) {
+            *value *= weight;
+        }
+        // It fails for buffers of another size alone, and these are its own.
+        let _ = extractor.fft.process_with_scratch(&mut work.signal, &mut work.spectrum, &mut work.scratch);
         for (power, value) in work.power.iter_mut().zip(&work.spectrum) {
             *power = value.norm_sqr();
         }

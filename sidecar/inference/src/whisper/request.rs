@@ -2,7 +2,7 @@
 
 use super::generation_config::GenerationConfig;
 use super::vocabulary::Vocabulary;
-use crate::engine::{EngineError, Temperature, TranscribeJob};
+use crate::engine::{EngineError, LongForm, Temperature, TranscribeJob};
 use crate::languages;
 
 /// The most beams that a job may ask for, where the repository does not ask for more: as many as OpenAI's own tool
@@ -18,6 +18,8 @@ pub(super) struct Request {
     pub(super) task: Option<u32>,
     /// Beams, at least 1.
     pub(super) beams: usize,
+    /// Samples at a temperature above 0, at least 1.
+    pub(super) best_of: usize,
     /// The prompt's tokens.
     pub(super) prompt: Vec<u32>,
 }
@@ -65,10 +67,32 @@ impl Request {
         {
             return Err(invalid("temperature", format!("is {temperature}; write 0 to 2")));
         }
+        if !(1..=most_beams).contains(&job.best_of) {
+            return Err(invalid("best_of", format!("is {}; write 1 to {most_beams}", job.best_of)));
+        }
+        if job.best_of > 1 && job.temperature == Temperature::Fixed(0.0) {
+            return Err(invalid(
+                "best_of",
+                "is for temperatures above 0, where chance has a say; leave it out",
+            ));
+        }
+        if job.long_form == LongForm::Batched && job.condition_on_previous_text {
+            return Err(invalid(
+                "condition_on_previous_text",
+                "needs windows one after another; leave it out, or the batched long form",
+            ));
+        }
+        if job.words && config.alignment_heads.is_empty() {
+            return Err(invalid(
+                "words",
+                "cannot be placed in time: the repository's generation_config.json has no alignment_heads",
+            ));
+        }
         Ok(Self {
             language: language(job, config)?,
             task: task(job, config)?,
             beams,
+            best_of: job.best_of,
             prompt: prompt(job, config, vocabulary)?,
         })
     }

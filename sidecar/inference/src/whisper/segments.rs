@@ -75,6 +75,33 @@ pub(super) fn split(
     (segments, if advance == 0 { frames.max(1) } else { advance })
 }
 
+/// Splits the tokens of a window that no other hears again: all of its text is kept, and what no timestamp closes
+/// ends with the window.
+#[must_use]
+pub(super) fn split_all(
+    tokens: &[u32],
+    first_timestamp: u32,
+    seek: usize,
+    frames: usize,
+) -> Vec<TokenSegment> {
+    let is_timestamp = |token: &u32| *token >= first_timestamp;
+    let offset = seek as f64 * FRAME_SECONDS;
+    let window_end = offset + frames as f64 * FRAME_SECONDS;
+    let time = |token: &u32| {
+        let seconds = f64::from(token - first_timestamp) * TIMESTAMP_SECONDS;
+        (offset + seconds).min(window_end)
+    };
+    tokens
+        .chunk_by(|left, right| !(is_timestamp(left) && is_timestamp(right)))
+        .map(|part| TokenSegment {
+            start: part.first().filter(|token| is_timestamp(token)).map_or(offset, time),
+            end: part.last().filter(|token| is_timestamp(token)).map_or(window_end, time),
+            tokens: part.to_vec(),
+        })
+        .filter(|part| !part.tokens.iter().all(is_timestamp))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +145,19 @@ mod tests {
         assert_eq!(seconds(&segments), [(0.0, 30.0, &[1, 2][..])]);
         let (segments, _) = split(&[], FIRST, 0, 3000);
         assert_eq!(segments.len(), 1);
+    }
+
+    #[test]
+    fn a_window_that_is_heard_once_keeps_all_of_its_text() {
+        let parts = |tokens: &[u32]| split_all(tokens, FIRST, 1000, 2500);
+        assert_eq!(
+            seconds(&parts(&[100, 1, 150, 150, 2, 200, 210, 3])),
+            [(10.0, 11.0, &[100, 1, 150][..]), (11.0, 12.0, &[150, 2, 200][..]), (12.2, 35.0, &[210, 3][..])]
+        );
+        assert_eq!(seconds(&parts(&[1, 2])), [(10.0, 35.0, &[1, 2][..])]);
+        assert_eq!(seconds(&parts(&[100, 1, 1900])), [(10.0, 35.0, &[100, 1, 1900][..])]);
+        assert_eq!(parts(&[100, 100]), []);
+        assert_eq!(parts(&[]), []);
     }
 
     #[test]

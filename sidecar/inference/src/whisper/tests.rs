@@ -7,19 +7,32 @@ use serde_json::Value;
 
 use super::*;
 use crate::audio::{self, AudioLimits};
-use crate::engine::{JobProgress, Temperature, TranscribeJob, Transcript};
+use crate::engine::{JobProgress, LongForm, Temperature, TranscribeJob, Transcript};
 
-const MODELS: [&str; 2] = ["whisper-multilingual", "whisper-english"];
+pub(super) const MODELS: [&str; 2] = ["whisper-multilingual", "whisper-english"];
 
-fn folder(model: &str) -> PathBuf {
+pub(super) fn folder(model: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(model)
 }
 
-fn engine(model: &str) -> Whisper {
-    load(&folder(model), &PicklePolicy::Refused, Purpose::Run).expect("a model")
+pub(super) fn engine(model: &str) -> Whisper<CandleForward> {
+    assemble_with(model, CandleForward::load)
 }
 
-fn golden(model: &str) -> Value {
+pub(super) fn assemble_with<F>(
+    model: &str,
+    load: impl FnOnce(&Weights, &ModelConfig) -> Result<F, LoadError>,
+) -> Whisper<F> {
+    assemble(&folder(model), &PicklePolicy::Refused, Purpose::Run, load).expect("a model").0
+}
+
+/// A window's worth of numbers that the goldens were made of.
+pub(super) fn mel(config: &ModelConfig) -> Vec<f32> {
+    let numbers = 0..config.num_mel_bins * config.window_frames();
+    numbers.map(|place| (place * 37 % 101) as f32 / 101.0 - 0.5).collect()
+}
+
+pub(super) fn golden(model: &str) -> Value {
     let bytes = std::fs::read(folder(model).join("golden.json")).expect("a golden");
     serde_json::from_slice(&bytes).expect("JSON")
 }
@@ -36,7 +49,7 @@ fn samples(golden: &Value, clip: &str) -> Arc<[f32]> {
         .collect()
 }
 
-fn numbers(value: &Value) -> Vec<f32> {
+pub(super) fn numbers(value: &Value) -> Vec<f32> {
     value
         .as_array()
         .expect("numbers")
@@ -45,12 +58,12 @@ fn numbers(value: &Value) -> Vec<f32> {
         .collect()
 }
 
-fn tokens(value: &Value) -> Vec<u32> {
+pub(super) fn tokens(value: &Value) -> Vec<u32> {
     value.as_array().expect("tokens").iter().map(|token| token.as_u64().expect("a token") as u32).collect()
 }
 
 #[track_caller]
-fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
+pub(super) fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let worst =
         found.iter().zip(expected).map(|(found, expected)| (found - expected).abs()).fold(0.0, f32::max);
@@ -67,10 +80,13 @@ fn job(samples: Arc<[f32]>) -> TranscribeJob {
         condition_on_previous_text: false,
         beams: None,
         temperature: Temperature::Fixed(0.0),
+        words: false,
+        best_of: 1,
+        long_form: LongForm::Sequential,
     }
 }
 
-fn run(engine: &Whisper, job: TranscribeJob) -> Transcript {
+fn run<F: Forward>(engine: &Whisper<F>, job: TranscribeJob) -> Transcript {
     match engine.run(&Job::Transcribe(job), &Control::default()) {
         Ok(Output::Transcript(transcript)) => transcript,
         other => panic!("no transcript: {other:?}"),
@@ -83,90 +99,87 @@ fn the_spectrogram_is_that_of_transformers() {
         let (engine, golden) = (engine(model), golden(model));
         let short = samples(&golden, "short");
         let frames = engine.config.window_frames();
-        let window = engine.mel.clip(&short).window(0, frames);
+        let window = engine.mel.clip(&short).window(0, frames, frames);
         let found: Vec<f32> =
             window.chunks(frames).flat_map(|band| band.iter().step_by(9)).copied().collect();
         assert_close(&found, &numbers(&golden["mel"]["short"]), 1e-4, "short");
 
         let long = samples(&golden, "long");
         let clip = engine.mel.clip(&long);
-        let all = clip.window(0, clip.frames());
+        let all = clip.window(0, clip.frames(), clip.frames());
         let bands = all.chunks(clip.frames()).step_by(5);
         let found: Vec<f32> = bands.flat_map(|band| band.iter().step_by(23)).copied().collect();
         assert_close(&found, &numbers(&golden["mel"]["long"]), 1e-4, "long");
         // Windows of it are the same frames, and nothing behind the end.
-        let last = clip.window(clip.frames() - 1, 2);
+        let last = clip.window(clip.frames() - 1, 2, 2);
         assert_eq!((last[0], last[1]), (all[clip.frames() - 1], 0.0));
     }
 }
 
 #[test]
-fn encoder_and_decoder_compute_what_transformers_does() {
+fn logits_are_those_of_transformers() {
     for model in MODELS {
-        let (engine, golden) = (engine(model), golden(model));
-        let control = Control::default();
-        let numbers_of_a_window = engine.config.num_mel_bins * engine.config.window_frames();
-        let mel = (0..numbers_of_a_window).map(|place| (place * 37 % 101) as f32 / 101.0 - 0.5).collect();
-        let states = engine.encoder.forward(mel, &control).expect("states");
-        let rows: Vec<Vec<f32>> = states.i(0).expect("a batch").to_vec2().expect("rows");
-        let found: Vec<f32> = rows.iter().step_by(11).flatten().copied().collect();
-        assert_close(&found, &numbers(&golden["states"]), 1e-3, "states");
-
-        let prefix = tokens(&golden["prefix"]);
-        let expected = numbers(&golden["logits"]);
-        let cross = engine.decoder.remember(&states).expect("memory");
-        let mut state = DecoderState::default();
-        let at_once = engine.decoder.forward(&[&prefix], &cross, &mut state, &control).expect("states");
-        let found = engine.decoder.logits(&at_once.i(0).expect("a batch")).expect("logits");
-        assert_close(&found, &expected, 1e-3, "logits of a whole prefix");
-
-        // Token by token, in three rows of which one is shuffled away and back.
-        let mut state = DecoderState::default();
-        let mut found = Vec::new();
-        for token in &prefix {
-            let row = [*token];
-            let other = [token.wrapping_add(1) % 300];
-            let states = engine
-                .decoder
-                .forward(&[&other, &row, &other], &cross, &mut state, &control)
-                .expect("states");
-            found.extend(engine.decoder.logits(&states.i(1).expect("a row")).expect("logits"));
-            state.reorder(&[1, 0, 0]).expect("reordered");
-            state.reorder(&[2, 0, 1]).expect("reordered");
-        }
-        assert_close(&found, &expected, 1e-3, "logits step by step");
+        check_logits(&engine(model), &golden(model), 1e-3);
     }
+}
+
+/// Compares the logits after a prefix with those of transformers: of the whole prefix at once, then step by step.
+pub(super) fn check_logits<F: Forward>(engine: &Whisper<F>, golden: &Value, tolerance: f32) {
+    let control = Control::default();
+    let memory = engine.forward.encode(&mel(&engine.config), &control).expect("a memory");
+    let prefix = tokens(&golden["prefix"]);
+    let expected = numbers(&golden["logits"]);
+    let mut session = engine.forward.session(&[&memory], prefix.len()).expect("a session");
+    let all: Vec<usize> = (0..prefix.len()).collect();
+    let mut found = Vec::new();
+    session.feed(&[&prefix], &all, &mut found, &control).expect("logits");
+    assert_close(&found, &expected, tolerance, "logits of a whole prefix");
+
+    // Token by token, in three rows of which one is shuffled away and back, with another window beside it.
+    let silence = vec![0.0; engine.config.num_mel_bins * 20];
+    let silence = engine.forward.encode(&silence, &control).expect("a memory");
+    let mut session = engine.forward.session(&[&memory, &memory, &silence], prefix.len()).expect("a session");
+    let (mut found, mut logits) = (Vec::new(), Vec::new());
+    for token in &prefix {
+        let row = [*token];
+        let other = [token.wrapping_add(1) % 300];
+        session.feed(&[&other, &row, &other], &[0], &mut logits, &control).expect("logits");
+        found.extend_from_slice(&logits[logits.len() / 3..logits.len() / 3 * 2]);
+        session.reorder(&[1, 2, 0, 0]).expect("reordered");
+        session = session.fork(&[2, 0, 1]).expect("forked");
+    }
+    assert_close(&found, &expected, tolerance, "logits step by step");
 }
 
 #[test]
 fn tokens_and_times_are_those_of_transformers() {
     for model in MODELS {
-        let (engine, golden) = (engine(model), golden(model));
-        for case in golden["cases"].as_array().expect("cases") {
-            let options = &case["options"];
-            let transcript = run(
-                &engine,
-                TranscribeJob {
-                    language: options["language"].as_str().map(str::to_owned),
-                    translate: options["task"] == "translate",
-                    timestamps: options["timestamps"].as_bool().expect("a flag"),
-                    prompt: options["prompt"].as_str().map(str::to_owned),
-                    condition_on_previous_text: options["condition_on_prev_tokens"] == true,
-                    beams: options["num_beams"].as_u64().map(|beams| beams as usize),
-                    ..job(samples(&golden, case["clip"].as_str().expect("a clip")))
-                },
-            );
-            let expected: Vec<Vec<u32>> =
-                case["tokens"].as_array().expect("tokens").iter().map(tokens).collect();
-            let found: Vec<Vec<u32>> =
-                transcript.segments.iter().map(|segment| segment.tokens.clone()).collect();
-            assert_eq!(found, expected, "{model} {case}");
-            if options["timestamps"] == true {
-                for (segment, times) in
-                    transcript.segments.iter().zip(case["times"].as_array().expect("times"))
-                {
-                    assert_close(&[segment.start as f32, segment.end as f32], &numbers(times), 1e-4, "times");
-                }
+        check_cases(&engine(model), &golden(model));
+    }
+}
+
+/// Transcribes every case of the goldens.
+pub(super) fn check_cases<F: Forward>(engine: &Whisper<F>, golden: &Value) {
+    for case in golden["cases"].as_array().expect("cases") {
+        let options = &case["options"];
+        let transcript = run(
+            engine,
+            TranscribeJob {
+                language: options["language"].as_str().map(str::to_owned),
+                translate: options["task"] == "translate",
+                timestamps: options["timestamps"].as_bool().expect("a flag"),
+                prompt: options["prompt"].as_str().map(str::to_owned),
+                condition_on_previous_text: options["condition_on_prev_tokens"] == true,
+                beams: options["num_beams"].as_u64().map(|beams| beams as usize),
+                ..job(samples(golden, case["clip"].as_str().expect("a clip")))
+            },
+        );
+        let expected: Vec<Vec<u32>> = case["tokens"].as_array().expect("tokens").iter().map(tokens).collect();
+        let found: Vec<Vec<u32>> = transcript.segments.iter().map(|segment| segment.tokens.clone()).collect();
+        assert_eq!(found, expected, "{case}");
+        if options["timestamps"] == true {
+            for (segment, times) in transcript.segments.iter().zip(case["times"].as_array().expect("times")) {
+                assert_close(&[segment.start as f32, segment.end as f32], &numbers(times), 1e-4, "times");
             }
         }
     }
@@ -193,6 +206,49 @@ fn chance_is_the_same_for_the_same_clip() {
     assert_ne!(first.segments, run(&engine, at(Temperature::Fixed(0.9))).segments);
     let ladder = run(&engine, at(Temperature::Ladder));
     assert_eq!(ladder, run(&engine, at(Temperature::Ladder)));
+}
+
+#[test]
+fn the_best_of_several_samples_is_kept() {
+    let (engine, golden) = (engine("whisper-multilingual"), golden("whisper-multilingual"));
+    let at = |best_of| TranscribeJob {
+        temperature: Temperature::Fixed(1.0),
+        best_of,
+        ..job(samples(&golden, "short"))
+    };
+    let of = |best_of| run(&engine, at(best_of)).segments[0].average_log_probability;
+    let log_probabilities = [1, 3, 5].map(of);
+    // The first sample is the same whatever comes beside it, but for rounding.
+    assert!(log_probabilities[1] > log_probabilities[0] - 1e-5, "{log_probabilities:?}");
+    assert!(log_probabilities[2] > log_probabilities[0] + 1e-3, "{log_probabilities:?}");
+}
+
+#[test]
+fn batched_windows_cover_the_clip_and_do_not_depend_on_each_other() {
+    let (engine, golden) = (engine("whisper-multilingual"), golden("whisper-multilingual"));
+    let batched = |samples: Arc<[f32]>| {
+        run(
+            &engine,
+            TranscribeJob { long_form: LongForm::Batched, language: Some("en".to_owned()), ..job(samples) },
+        )
+    };
+    let long = samples(&golden, "long");
+    let transcript = batched(Arc::clone(&long));
+    let starts: Vec<usize> = transcript.segments.iter().map(|segment| segment.seek).collect();
+    assert!(starts.is_sorted() && starts.len() > 1, "{starts:?}");
+    let ids: Vec<usize> = transcript.segments.iter().map(|segment| segment.id).collect();
+    assert_eq!(ids, (0..ids.len()).collect::<Vec<_>>());
+    // The first window alone is the same window: a clip of one window is worked on like any other, but for its end.
+    let windows = cuts::windows(&long, 160, engine.config.window_frames());
+    assert!(
+        windows.len() > 1 && starts.iter().all(|start| windows.iter().any(|window| window.start == *start))
+    );
+    for beams in [1, 3] {
+        let many =
+            TranscribeJob { beams: Some(beams), long_form: LongForm::Batched, ..job(Arc::clone(&long)) };
+        let transcript = run(&engine, many);
+        assert!(transcript.segments.iter().all(|segment| segment.end <= transcript.duration_seconds + 0.01));
+    }
 }
 
 #[test]
@@ -241,6 +297,14 @@ fn what_a_model_cannot_do_is_refused_by_name() {
             "temperature",
         ),
         (&multilingual, TranscribeJob { prompt: Some("<|endoftext|>".to_owned()), ..plain() }, "prompt"),
+        (&multilingual, TranscribeJob { words: true, ..plain() }, "words"),
+        (&multilingual, TranscribeJob { best_of: 0, ..plain() }, "best_of"),
+        (&multilingual, TranscribeJob { best_of: 2, ..plain() }, "best_of"),
+        (
+            &multilingual,
+            TranscribeJob { long_form: LongForm::Batched, condition_on_previous_text: true, ..plain() },
+            "condition_on_previous_text",
+        ),
     ];
     for (engine, job, named) in cases {
         match engine.run(&Job::Transcribe(job), &Control::default()) {

@@ -1,8 +1,6 @@
-//! Decoding one window: the prompt is read once, then tokens are chosen greedily, by beams or at random.
+//! Decoding windows: the prompt is read once, then tokens are chosen greedily, by beams or at random.
 
-use candle_core::{IndexOp, Tensor};
-
-use super::decoder::{CrossMemory, Decoder, DecoderState};
+use super::forward::{Forward, Session};
 use super::prompt::Prompt;
 use super::rules::DecodingRules;
 use super::sampling;
@@ -21,15 +19,16 @@ pub(super) struct WindowOptions<'a> {
     pub(super) no_speech: u32,
 }
 
-/// A window whose prompt the decoder has read.
-pub(super) struct Window<'a> {
-    decoder: &'a Decoder,
-    cross: CrossMemory,
+/// Windows whose prompt the decoder has read.
+pub(super) struct Windows<'a, F: Forward + 'a> {
+    vocabulary: usize,
     options: WindowOptions<'a>,
-    after_prompt: DecoderState,
+    /// A row for each window.
+    after_prompt: F::Session<'a>,
+    /// The logits of the first token, window after window.
     first_logits: Vec<f32>,
-    /// The probability that the window holds no speech.
-    pub(super) no_speech_probability: f32,
+    /// For each window the probability that it holds no speech.
+    pub(super) no_speech_probabilities: Vec<f32>,
 }
 
 /// A window's tokens and how sure the model is of them.
@@ -41,65 +40,96 @@ pub(super) struct Attempt {
     pub(super) average_log_probability: f32,
 }
 
-impl<'a> Window<'a> {
+impl<'a, F: Forward> Windows<'a, F> {
     pub(super) fn open(
-        decoder: &'a Decoder,
-        encoded: &Tensor,
+        forward: &'a F,
+        memories: &[&'a F::Memory],
         options: WindowOptions<'a>,
         control: &Control,
     ) -> Result<Self, EngineError> {
-        let cross = decoder.remember(encoded)?;
-        let mut after_prompt = DecoderState::default();
-        let states = decoder.forward(&[&options.prompt.tokens], &cross, &mut after_prompt, control)?;
-        let last = options.prompt.tokens.len() - 1;
-        let rows = Tensor::cat(&[states.i((.., options.prompt.start_at))?, states.i((.., last))?], 0)?;
-        let rows = decoder.logits(&rows)?;
-        let (at_start, first_logits) = rows.split_at(rows.len() / 2);
-        let no_speech_probability = sampling::probability(at_start, options.no_speech);
-        let first_logits = first_logits.to_vec();
-        Ok(Self { decoder, cross, options, after_prompt, first_logits, no_speech_probability })
+        let Prompt { tokens, start_at } = options.prompt;
+        let vocabulary = forward.vocabulary();
+        let mut after_prompt = forward.session(memories, options.beam.max_length)?;
+        let prompts = vec![&tokens[..]; memories.len()];
+        let mut logits = Vec::new();
+        after_prompt.feed(&prompts, &[*start_at, tokens.len() - 1], &mut logits, control)?;
+        let (mut first_logits, mut no_speech_probabilities) = (Vec::new(), Vec::new());
+        for (place, row) in logits.chunks_exact(vocabulary).enumerate() {
+            if place % 2 == 0 {
+                no_speech_probabilities.push(sampling::probability(row, options.no_speech));
+            } else {
+                first_logits.extend_from_slice(row);
+            }
+        }
+        Ok(Self { vocabulary, options, after_prompt, first_logits, no_speech_probabilities })
     }
 
-    /// The most probable tokens that the search finds.
-    pub(super) fn search(&self, control: &Control) -> Result<Attempt, EngineError> {
-        let mut rows = Rows { window: self, state: self.after_prompt.clone(), is_fresh: true };
+    /// For each of `windows` the most probable tokens that the search finds.
+    pub(super) fn search(&self, windows: &[usize], control: &Control) -> Result<Vec<Attempt>, EngineError> {
+        let mut rows = self.rows(windows)?;
         let options = SearchOptions { beam: self.options.beam.clone(), processors: &self.options.processors };
-        let prompt = std::slice::from_ref(&self.options.prompt.tokens);
-        let best = generate::search(&mut rows, prompt, &options, control)?.pop();
-        let best = best.ok_or(EngineError::NotFinite("every logit"))?;
-        Ok(self.attempt(best.tokens, best.log_probability))
+        let prompts = vec![self.options.prompt.tokens.clone(); windows.len()];
+        let found = generate::search(&mut rows, &prompts, &options, control)?;
+        Ok(found.into_iter().map(|best| self.attempt(best.tokens, best.log_probability)).collect())
     }
 
-    /// Chooses one token after another where `uniform` draws, at a temperature above 0.
+    /// Draws a window's tokens `samples` times at a temperature above 0, one after another where `uniform` says so
+    /// for the sample.
     pub(super) fn sample(
         &self,
+        window: usize,
         temperature: f32,
-        mut uniform: impl FnMut() -> f64,
+        samples: usize,
+        mut uniform: impl FnMut(usize) -> f64,
         control: &Control,
-    ) -> Result<Attempt, EngineError> {
-        let mut rows = Rows { window: self, state: self.after_prompt.clone(), is_fresh: true };
-        let mut tokens = self.options.prompt.tokens.clone();
-        let mut feed = tokens.clone();
-        let mut log_probability = 0.0;
-        loop {
-            let mut logits = generate::Decoder::step(&mut rows, &[feed], control)?;
+    ) -> Result<Vec<Attempt>, EngineError> {
+        let WindowOptions { prompt, processors, beam, .. } = &self.options;
+        let mut rows = self.rows(&vec![window; samples])?;
+        let mut drawn = vec![(prompt.tokens.clone(), 0.0); samples];
+        let mut going_on: Vec<usize> = (0..samples).collect();
+        while !going_on.is_empty() {
+            control.check()?;
+            let feed: Vec<Vec<u32>> = going_on
+                .iter()
+                .map(|sample| drawn[*sample].0.last().copied().into_iter().collect())
+                .collect();
+            let mut logits = generate::Decoder::step(&mut rows, &feed, control)?;
             if logits.iter().any(|logit| !logit.is_finite()) {
                 return Err(EngineError::NotFinite("a logit"));
             }
-            for processor in &self.options.processors {
-                processor.apply(&tokens, &mut logits);
+            let mut kept = Vec::with_capacity(going_on.len());
+            for (row, logits) in logits.chunks_exact_mut(self.vocabulary).enumerate() {
+                let (tokens, log_probability) = &mut drawn[going_on[row]];
+                for processor in processors {
+                    processor.apply(tokens, logits);
+                }
+                // The rules never forbid everything: where text is forbidden, the end or a timestamp is left.
+                let choice = sampling::at(logits, temperature, uniform(going_on[row]));
+                let choice = choice.ok_or(EngineError::NotFinite("every logit"))?;
+                *log_probability += choice.log_probability;
+                tokens.push(choice.token);
+                if !beam.end_tokens.contains(&choice.token) && tokens.len() < beam.max_length {
+                    kept.push(row);
+                }
             }
-            // The rules never forbid everything: where text is forbidden, the end or a timestamp is left.
-            let choice = sampling::at(&logits, temperature, uniform());
-            let choice = choice.ok_or(EngineError::NotFinite("every logit"))?;
-            log_probability += choice.log_probability;
-            tokens.push(choice.token);
-            let beam = &self.options.beam;
-            if beam.end_tokens.contains(&choice.token) || tokens.len() >= beam.max_length {
-                return Ok(self.attempt(tokens.split_off(self.options.prompt.tokens.len()), log_probability));
+            if kept.len() < going_on.len() && !kept.is_empty() {
+                generate::Decoder::reorder(&mut rows, &kept)?;
             }
-            feed = vec![choice.token];
+            going_on = kept.into_iter().map(|row| going_on[row]).collect();
         }
+        let prompt = prompt.tokens.len();
+        Ok(drawn.into_iter().map(|(mut tokens, sum)| self.attempt(tokens.split_off(prompt), sum)).collect())
+    }
+
+    fn rows(&self, windows: &[usize]) -> Result<Rows<F::Session<'a>>, EngineError> {
+        let first = windows.iter().flat_map(|window| {
+            self.first_logits[window * self.vocabulary..].iter().take(self.vocabulary).copied()
+        });
+        Ok(Rows {
+            vocabulary: self.vocabulary,
+            session: self.after_prompt.fork(windows)?,
+            first_logits: Some(first.collect()),
+        })
     }
 
     fn attempt(&self, mut tokens: Vec<u32>, log_probability: f32) -> Attempt {
@@ -111,30 +141,31 @@ impl<'a> Window<'a> {
     }
 }
 
-/// The rows of a search over a window. The first step finds the prompt read already.
-struct Rows<'a> {
-    window: &'a Window<'a>,
-    state: DecoderState,
-    is_fresh: bool,
+/// The rows of a search over windows. The first step finds the prompt read already.
+struct Rows<S> {
+    vocabulary: usize,
+    session: S,
+    first_logits: Option<Vec<f32>>,
 }
 
-impl generate::Decoder for Rows<'_> {
+impl<S: Session> generate::Decoder for Rows<S> {
     fn vocabulary(&self) -> usize {
-        self.window.first_logits.len()
+        self.vocabulary
     }
 
     fn step(&mut self, tokens: &[Vec<u32>], control: &Control) -> Result<Vec<f32>, EngineError> {
-        if std::mem::take(&mut self.is_fresh) {
-            return Ok(self.window.first_logits.clone());
+        if let Some(logits) = self.first_logits.take() {
+            return Ok(logits);
         }
         let rows: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
-        let decoder = self.window.decoder;
-        let states = decoder.forward(&rows, &self.window.cross, &mut self.state, control)?;
-        decoder.logits(&states.i((.., states.dim(1)? - 1))?)
+        let last = rows.first().map_or(0, |row| row.len().saturating_sub(1));
+        let mut logits = Vec::new();
+        self.session.feed(&rows, &[last], &mut logits, control)?;
+        Ok(logits)
     }
 
     fn reorder(&mut self, parents: &[usize]) -> Result<(), EngineError> {
-        Ok(self.state.reorder(parents)?)
+        self.session.reorder(parents)
     }
 }
 

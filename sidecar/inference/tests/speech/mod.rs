@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use ostler_crds::names::{Dtype, Task};
 use ostler_inference::audio::{self, AudioLimits};
-use ostler_inference::engine::{Control, Engine, Job, Output, Temperature, TranscribeJob, Transcript};
+use ostler_inference::engine::{
+    Control, Engine, Job, LongForm, Output, Temperature, TranscribeJob, Transcript,
+};
 use ostler_inference::load::{LoadOptions, PicklePolicy};
 use ostler_inference::processor::Processor;
 
@@ -42,6 +44,9 @@ pub(crate) fn job(clip: &Clip) -> TranscribeJob {
         condition_on_previous_text: false,
         beams: None,
         temperature: Temperature::Ladder,
+        words: false,
+        best_of: 1,
+        long_form: LongForm::Sequential,
     }
 }
 

@@ -24,6 +24,9 @@ fn a_bare_request_has_the_documented_defaults() {
         condition_on_previous_text: false,
         beams: None,
         temperature: Temperature::Ladder,
+        words: false,
+        best_of: 1,
+        long_form: LongForm::Sequential,
     };
     assert_eq!(request.options, expected);
 }
@@ -41,6 +44,8 @@ fn every_field_reaches_the_job() {
         ("without_timestamps", "true"),
         ("condition_on_previous_text", "1"),
         ("beam_size", "5"),
+        ("best_of", "3"),
+        ("long_form", "batched"),
     ])
     .unwrap();
     assert_eq!(request.user.as_deref(), Some("speaker-7"));
@@ -50,6 +55,7 @@ fn every_field_reaches_the_job() {
     assert_eq!(job.prompt.as_deref(), Some("Zahlen."));
     assert_eq!(job.temperature, Temperature::Fixed(0.4));
     assert_eq!((job.timestamps, job.condition_on_previous_text, job.beams), (false, true, Some(5)));
+    assert_eq!((job.best_of, job.long_form), (3, LongForm::Batched));
     assert_eq!(job.samples.len(), 1);
 }
 
@@ -62,6 +68,29 @@ fn the_temperature_fields_choose_between_ladder_and_one_temperature() {
         (&[("temperature", "0.8"), ("temperature_fallback", "false")], Temperature::Fixed(0.8)),
     ] {
         assert_eq!(read(pairs).unwrap().options.temperature, expected, "{pairs:?}");
+    }
+}
+
+#[test]
+fn a_stream_is_of_plain_json() {
+    assert!(!read(&[("stream", "false")]).unwrap().stream);
+    assert!(read(&[("stream", "true"), ("response_format", "json")]).unwrap().stream);
+    let error = read(&[("stream", "true"), ("response_format", "srt")]).unwrap_err();
+    assert!(error.to_string().starts_with("stream"), "{error}");
+}
+
+#[test]
+fn words_come_with_segments_or_alone() {
+    for (granularities, segments, words) in [
+        (&[][..], true, false),
+        (&["segment"], true, false),
+        (&["word"], false, true),
+        (&["word", "segment"], true, true),
+    ] {
+        let mut pairs = vec![("response_format", "verbose_json")];
+        pairs.extend(granularities.iter().map(|granularity| ("timestamp_granularities[]", *granularity)));
+        let request = read(&pairs).unwrap();
+        assert_eq!((request.segments, request.options.words), (segments, words), "{granularities:?}");
     }
 }
 
@@ -79,9 +108,6 @@ fn translations_have_their_own_fields() {
 fn what_cannot_be_done_is_refused_by_name() {
     for (name, value, refused) in [
         ("response_format", "diarized_json", true),
-        ("timestamp_granularities[]", "word", true),
-        ("timestamp_granularities", "word", true),
-        ("stream", "true", true),
         ("include[]", "logprobs", true),
         ("chunking_strategy", "auto", true),
         ("chunking_strategy[type]", "server_vad", true),
@@ -92,6 +118,7 @@ fn what_cannot_be_done_is_refused_by_name() {
         ("response_format", "xml", false),
         ("timestamp_granularities[]", "sentence", false),
         ("timestamp_granularities[]", "segment", false),
+        ("timestamp_granularities[]", "word", false),
         ("language", "klingon", false),
         ("temperature", "1.5", false),
         ("temperature", "NaN", false),
@@ -99,6 +126,8 @@ fn what_cannot_be_done_is_refused_by_name() {
         ("temperature", "warm", false),
         ("beam_size", "0", false),
         ("beam_size", "17", false),
+        ("best_of", "0", false),
+        ("long_form", "parallel", false),
         ("stream", "maybe", false),
         ("without_timestamps", "yes", false),
         ("colour", "blue", false),

@@ -3,17 +3,15 @@
 //! Keys and values of earlier tokens are kept, and those of the encoder's states are computed once a window, so a
 //! step costs one token's work for each row of the batch.
 
-use candle_core::{Device, Module, Tensor};
+use candle_core::{Device, IndexOp, Module, Tensor};
 use candle_nn::LayerNorm;
 
-use super::config::ModelConfig;
 use super::layers::{Attention, FeedForward, KeyValues, norm};
 use crate::engine::{Control, EngineError};
 use crate::error::LoadError;
 use crate::weights::Weights;
-
-/// The output projection where it is a tensor of its own.
-pub(super) const PROJECTION: &str = "proj_out.weight";
+use crate::whisper::config::{ModelConfig, OUTPUT_PROJECTION};
+use crate::whisper::forward::AlignmentHead;
 
 pub(super) struct Decoder {
     embedding: Tensor,
@@ -34,7 +32,7 @@ struct DecoderLayer {
 }
 
 /// The encoder's states as each decoder layer reads them.
-pub(super) struct CrossMemory {
+pub(in crate::whisper) struct CrossMemory {
     layers: Vec<KeyValues>,
 }
 
@@ -64,7 +62,7 @@ impl Decoder {
         let projection = if config.tied_embeddings {
             embedding.clone()
         } else {
-            weights.tensor(PROJECTION, &[config.vocab_size, width])?
+            weights.tensor(OUTPUT_PROJECTION, &[config.vocab_size, width])?
         };
         let positions =
             weights.tensor("model.decoder.embed_positions.weight", &[config.max_target_positions, width])?;
@@ -97,43 +95,74 @@ impl Decoder {
     }
 
     /// Reads `tokens`, as many for each row of the batch, and returns the last layer's states, `[batch, time, width]`.
+    /// Each row of the batch looks at its own of `memories`.
     pub(super) fn forward(
         &self,
         tokens: &[&[u32]],
-        cross: &CrossMemory,
+        memories: &[&CrossMemory],
         state: &mut DecoderState,
         control: &Control,
     ) -> Result<Tensor, EngineError> {
         control.check()?;
         let time = tokens.first().map_or(0, |row| row.len());
-        let flat: Vec<u32> = tokens.concat();
-        let embedded = self.embedding.index_select(&Tensor::new(&flat[..], &Device::Cpu)?, 0)?.reshape((
-            tokens.len(),
-            time,
-            (),
-        ))?;
-        let mut states = embedded.broadcast_add(&self.positions.narrow(0, state.length, time)?)?;
+        let mut states = self.embed(tokens, state.length)?;
         let mask = if time > 1 { Some(causal_mask(state.length, time)?) } else { None };
         state.layers.resize(self.layers.len(), None);
-        for ((layer, own), memory) in self.layers.iter().zip(&mut state.layers).zip(&cross.layers) {
-            states = layer.forward(&states, own, memory, mask.as_ref())?;
+        for (number, (layer, own)) in self.layers.iter().zip(&mut state.layers).enumerate() {
+            let memories: Vec<&KeyValues> = memories.iter().map(|memory| &memory.layers[number]).collect();
+            states = layer.attend_to_self(&states, own, mask.as_ref())?;
+            states = layer.attend_to_memories(&states, &memories)?;
+            states = layer.feed_forward(&states)?;
         }
         state.length += time;
         Ok(self.norm.forward(&states)?)
     }
 
+    /// The cross-attention weights of `heads` while `tokens` are read: heads x tokens x encoder positions.
+    pub(super) fn align(
+        &self,
+        memory: &CrossMemory,
+        tokens: &[u32],
+        heads: &[AlignmentHead],
+        control: &Control,
+    ) -> Result<Vec<f32>, EngineError> {
+        let mut states = self.embed(&[tokens], 0)?;
+        let mask = causal_mask(0, tokens.len())?;
+        let mut found: Vec<Vec<f32>> = vec![Vec::new(); heads.len()];
+        for (number, (layer, memory)) in self.layers.iter().zip(&memory.layers).enumerate() {
+            control.check()?;
+            states = layer.attend_to_self(&states, &mut None, Some(&mask))?;
+            if heads.iter().any(|head| head.layer == number) {
+                let weights = layer.cross.weights(&layer.cross_norm.forward(&states)?, memory, None)?;
+                for (head, found) in heads.iter().zip(&mut found).filter(|(head, _)| head.layer == number) {
+                    *found = weights.i((0, head.head))?.flatten_all()?.to_vec1()?;
+                }
+            }
+            states = layer.attend_to_memories(&states, &[memory])?;
+            states = layer.feed_forward(&states)?;
+        }
+        Ok(found.concat())
+    }
+
+    fn embed(&self, tokens: &[&[u32]], position: usize) -> candle_core::Result<Tensor> {
+        let time = tokens.first().map_or(0, |row| row.len());
+        let flat: Vec<u32> = tokens.concat();
+        let embedded = self.embedding.index_select(&Tensor::new(&flat[..], &Device::Cpu)?, 0)?;
+        let embedded = embedded.reshape((tokens.len(), time, ()))?;
+        embedded.broadcast_add(&self.positions.narrow(0, position, time)?)
+    }
+
     /// The logits of states `[rows, width]`, as many for each row as there are tokens.
-    pub(super) fn logits(&self, states: &Tensor) -> Result<Vec<f32>, EngineError> {
-        Ok(states.contiguous()?.matmul(&self.projection.t()?)?.flatten_all()?.to_vec1()?)
+    pub(super) fn logits(&self, states: &Tensor) -> candle_core::Result<Vec<f32>> {
+        states.contiguous()?.matmul(&self.projection.t()?)?.flatten_all()?.to_vec1()
     }
 }
 
 impl DecoderLayer {
-    fn forward(
+    fn attend_to_self(
         &self,
         states: &Tensor,
         own: &mut Option<KeyValues>,
-        memory: &KeyValues,
         mask: Option<&Tensor>,
     ) -> candle_core::Result<Tensor> {
         let normed = self.attention_norm.forward(states)?;
@@ -144,10 +173,24 @@ impl DecoderLayer {
         };
         let states = (states + self.attention.attend(&normed, &all, mask)?)?;
         *own = Some(all);
-        let normed = self.cross_norm.forward(&states)?;
-        let states = (&states + self.cross.attend_shared(&normed, memory)?)?;
-        let normed = self.feed_forward_norm.forward(&states)?;
-        &states + self.feed_forward.forward(&normed)?
+        Ok(states)
+    }
+
+    /// Rows next to each other with the same memory read it together.
+    fn attend_to_memories(&self, states: &Tensor, memories: &[&KeyValues]) -> candle_core::Result<Tensor> {
+        let normed = self.cross_norm.forward(states)?;
+        let mut parts = Vec::new();
+        let mut row = 0;
+        for group in memories.chunk_by(|left, right| std::ptr::eq(*left, *right)) {
+            let rows = normed.narrow(0, row, group.len())?;
+            parts.push(self.cross.attend_shared(&rows, group[0])?);
+            row += group.len();
+        }
+        states + Tensor::cat(&parts, 0)?
+    }
+
+    fn feed_forward(&self, states: &Tensor) -> candle_core::Result<Tensor> {
+        states + self.feed_forward.forward(&self.feed_forward_norm.forward(states)?)?
     }
 }
 

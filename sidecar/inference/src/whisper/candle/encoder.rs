@@ -3,11 +3,11 @@
 use candle_core::{Device, Module, Tensor};
 use candle_nn::{Conv1d, Conv1dConfig, LayerNorm};
 
-use super::config::ModelConfig;
 use super::layers::{Attention, FeedForward, norm};
 use crate::engine::{Control, EngineError};
 use crate::error::LoadError;
 use crate::weights::Weights;
+use crate::whisper::config::ModelConfig;
 
 pub(super) struct Encoder {
     first: Conv1d,
@@ -59,9 +59,9 @@ impl Encoder {
 
     /// The states `[1, frames / 2, width]` of a log-mel spectrogram of an even number of frames, band by band.
     /// A window has as many frames as the model has positions for; the canary has fewer.
-    pub(super) fn forward(&self, mel: Vec<f32>, control: &Control) -> Result<Tensor, EngineError> {
+    pub(super) fn forward(&self, mel: &[f32], control: &Control) -> Result<Tensor, EngineError> {
         let frames = mel.len() / self.bands;
-        let mel = Tensor::from_vec(mel, (1, self.bands, frames), &Device::Cpu)?;
+        let mel = Tensor::from_slice(mel, (1, self.bands, frames), &Device::Cpu)?;
         let states = self.first.forward(&mel)?.gelu_erf()?;
         let states = self.second.forward(&states)?.gelu_erf()?;
         let positions = self.positions.narrow(0, 0, frames / 2)?;

@@ -5,9 +5,7 @@ use candle_nn::{LayerNorm, Linear};
 
 use crate::error::LoadError;
 use crate::weights::Weights;
-
-/// The epsilon of every layer norm of Whisper, PyTorch's default.
-const NORM_EPSILON: f64 = 1e-5;
+use crate::whisper::config::NORM_EPSILON;
 
 pub(super) fn linear(
     weights: &Weights,
@@ -24,7 +22,7 @@ pub(super) fn linear(
 pub(super) fn norm(weights: &Weights, name: &str, width: usize) -> std::result::Result<LayerNorm, LoadError> {
     let weight = weights.tensor(&format!("{name}.weight"), &[width])?;
     let bias = weights.tensor(&format!("{name}.bias"), &[width])?;
-    Ok(LayerNorm::new(weight, bias, NORM_EPSILON))
+    Ok(LayerNorm::new(weight, bias, f64::from(NORM_EPSILON)))
 }
 
 /// Keys and values of one layer, each `[batch, heads, time, head_width]`.
@@ -93,14 +91,24 @@ impl Attention {
         memory: &KeyValues,
         mask: Option<&Tensor>,
     ) -> Result<Tensor> {
+        let mixed = self.weights(states, memory, mask)?.matmul(&memory.values)?;
+        self.out.forward(&mixed.transpose(1, 2)?.flatten_from(2)?)
+    }
+
+    /// How much of each value of `memory` each head takes: `[batch, heads, time, memory's time]`.
+    pub(super) fn weights(
+        &self,
+        states: &Tensor,
+        memory: &KeyValues,
+        mask: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let queries = self.split_heads(&(self.query.forward(states)? * self.scale)?)?;
         let scores = queries.matmul(&memory.keys.t()?)?;
         let scores = match mask {
             Some(mask) => scores.broadcast_add(mask)?,
             None => scores,
         };
-        let mixed = candle_nn::ops::softmax_last_dim(&scores)?.matmul(&memory.values)?;
-        self.out.forward(&mixed.transpose(1, 2)?.flatten_from(2)?)
+        candle_nn::ops::softmax_last_dim(&scores)
     }
 
     /// As [`Attention::attend`] to a `memory` of batch 1 that all rows of the batch share: the rows become further
