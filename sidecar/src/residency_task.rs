@@ -1,30 +1,28 @@
 //! One task owns the residency state machine, feeds it events and carries out its effects. Nothing here decides.
 
+mod effects;
 mod observe;
+mod transfer;
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
 use jiff::Timestamp;
 use ostler_crds::serving_plan::ServingPlan;
-use ostler_crds::status::FailureLocation;
 use ostler_inference::engine::Engine;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::lease::{Fallback, Lease, Provenance};
-use crate::loader::{Loader, Prepared, Transferred};
-use crate::pool::{Slots, panic_message};
+use crate::lease::Lease;
+use crate::loader::{Loader, Prepared};
+use crate::pool::Slots;
 use crate::progress::Meter;
 use crate::residency::{Attempt, Effect, EntryId, Event, Moment, Refusal, Residency, Settings, WaiterId};
 use crate::snapshot::Snapshot;
 use crate::target::{Target, VersionFailure, VersionKey, targets};
 use observe::{Sources, observe};
+use transfer::Transfer;
 
 /// How often running transfers are measured and told of.
 const TRANSFER_INTERVAL: Duration = Duration::from_millis(500);
@@ -82,19 +80,6 @@ pub(crate) fn start(
     (commands, snapshots)
 }
 
-/// The latest word of a running transfer, written by its thread and read at each interval.
-#[derive(Default)]
-struct TransferCell {
-    total_bytes: AtomicU64,
-    completed_bytes: AtomicU64,
-}
-
-struct Transfer {
-    attempt: Attempt,
-    abort: AbortHandle,
-    cell: Arc<TransferCell>,
-}
-
 struct Loaded {
     engine: Arc<dyn Engine>,
     slots: Arc<Slots>,
@@ -141,9 +126,7 @@ impl Task {
                 wake = self.wake();
             }
         }
-        for transfer in self.transfers.values() {
-            transfer.abort.abort();
-        }
+        self.transfers.values().for_each(Transfer::stop);
     }
 
     fn now(&self) -> Moment {
@@ -232,132 +215,11 @@ impl Task {
         !is_warm
     }
 
-    fn carry_out(&mut self, effect: Effect) {
-        match effect {
-            Effect::Prepare { entry, attempt, target } => self.prepare(entry, attempt, target),
-            Effect::CancelPrepare { entry } => {
-                if let Some(transfer) = self.transfers.remove(&entry) {
-                    transfer.abort.abort();
-                }
-            }
-            Effect::Load { entry, attempt, target } => self.load(entry, attempt, target),
-            Effect::Resize { entry, instances } => {
-                if let Some(loaded) = self.engines.get(&entry) {
-                    loaded.slots.resize(instances);
-                }
-            }
-            Effect::Unload { entry } => self.unload(entry),
-            Effect::Forget { entry } => {
-                self.prepared.remove(&entry);
-                self.meters.remove(&entry);
-                self.targets.remove(&entry);
-            }
-            Effect::Grant { waiter, entry, instead_of } => self.grant(waiter, entry, instead_of),
-            Effect::Refuse { waiter, refusal } => {
-                if let Some(reply) = self.replies.remove(&waiter) {
-                    // Whoever has gone away needs no answer.
-                    let _ = reply.send(Err(refusal));
-                }
-            }
-        }
-    }
-
-    fn prepare(&mut self, entry: EntryId, attempt: Attempt, target: Target) {
-        let Some(commands) = self.commands.upgrade() else { return };
-        tracing::info!(version = %target.key, source = %target.source, "fetching");
-        let cell = Arc::new(TransferCell::default());
-        let written = Arc::clone(&cell);
-        let on_transfer = Arc::new(move |transferred: Transferred| {
-            written.total_bytes.store(transferred.total_bytes, Ordering::Relaxed);
-            written.completed_bytes.store(transferred.completed_bytes, Ordering::Relaxed);
-        });
-        let preparing = self.loader.prepare(&target, on_transfer);
-        self.targets.insert(entry, target);
-        self.meters.insert(entry, Meter::default());
-        let task = tokio::spawn(async move {
-            let outcome = AssertUnwindSafe(preparing).catch_unwind().await.unwrap_or_else(|panic| {
-                Err(broke_down(FailureLocation::Download, &panic_message(panic.as_ref())))
-            });
-            // The task has ended together with every user where this fails.
-            let _ = commands.send(Command::Prepared { entry, attempt, outcome });
-        });
-        self.transfers.insert(entry, Transfer { attempt, abort: task.abort_handle(), cell });
-    }
-
-    fn load(&mut self, entry: EntryId, attempt: Attempt, target: Target) {
-        let (Some(commands), Some(prepared)) = (self.commands.upgrade(), self.prepared.get(&entry).cloned())
-        else {
-            return;
-        };
-        tracing::info!(version = %target.key, revision = prepared.revision, "loading");
-        self.targets.insert(entry, target.clone());
-        let loader = Arc::clone(&self.loader);
-        tokio::task::spawn_blocking(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| loader.load(&target, &prepared)));
-            let outcome = outcome.unwrap_or_else(|panic| {
-                Err(broke_down(FailureLocation::Load, &panic_message(panic.as_ref())))
-            });
-            let _ = commands.send(Command::Loaded { entry, attempt, outcome });
-        });
-    }
-
-    fn unload(&mut self, entry: EntryId) {
-        let (Some(commands), Some(loaded)) = (self.commands.upgrade(), self.engines.remove(&entry)) else {
-            return;
-        };
-        if let Some(target) = self.targets.get(&entry) {
-            tracing::info!(version = %target.key, "unloading");
-        }
-        // Returning gigabytes to the system takes a while.
-        tokio::task::spawn_blocking(move || {
-            drop(loaded);
-            let _ = commands.send(Command::Freed(entry));
-        });
-    }
-
-    fn grant(&mut self, waiter: WaiterId, entry: EntryId, instead_of: Option<(VersionKey, VersionFailure)>) {
-        let Some(reply) = self.replies.remove(&waiter) else {
-            // The caller went away in this very moment.
-            self.feed(Event::Released { entry });
-            return;
-        };
-        let (Some(commands), Some(loaded), Some(target)) =
-            (self.commands.upgrade(), self.engines.get(&entry), self.targets.get(&entry))
-        else {
-            return;
-        };
-        let provenance = Provenance {
-            model: target.key.model.clone(),
-            version: target.key.version.clone(),
-            language_pair: target.key.language_pair.clone(),
-            revision: self.revision(entry),
-            dtype: self.loader.dtype(target),
-            fallback: instead_of.map(|(key, failure)| Fallback {
-                chosen: key.version,
-                reason: failure.reason,
-                message: failure.message,
-            }),
-        };
-        let release = move || {
-            let _ = commands.send(Command::Released(entry));
-        };
-        let lease = Lease::new(provenance, Arc::clone(&loaded.engine), Arc::clone(&loaded.slots), release);
-        // A lease that nobody takes gives itself back.
-        let _ = reply.send(Ok(lease));
-    }
-
-    fn revision(&self, entry: EntryId) -> String {
-        self.prepared.get(&entry).map(|prepared| prepared.revision.clone()).unwrap_or_default()
-    }
-
     /// Reads the running transfers' latest words.
     fn measure(&mut self) {
         let now = self.now();
         for (entry, transfer) in &self.transfers {
-            let transferred = Transferred {
-                total_bytes: transfer.cell.total_bytes.load(Ordering::Relaxed),
-                completed_bytes: transfer.cell.completed_bytes.load(Ordering::Relaxed),
-            };
+            let transferred = transfer.transferred();
             if transferred.total_bytes > 0 {
                 self.meters.entry(*entry).or_default().record(now, transferred);
             }
@@ -389,16 +251,6 @@ async fn sleep_until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
-    }
-}
-
-fn broke_down(location: FailureLocation, message: &str) -> VersionFailure {
-    VersionFailure {
-        location,
-        reason: "Panicked".to_owned(),
-        message: format!("the loader broke down: {message}"),
-        retryable: true,
-        retry_after: None,
     }
 }
 

@@ -1,3 +1,5 @@
+use std::str::FromStr;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,7 @@
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
 use super::*;
 
 async fn body(response: Response) -> serde_json::Value {

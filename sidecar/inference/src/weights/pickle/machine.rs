@@ -5,19 +5,16 @@
 //! are a fixed list with a fixed meaning each; any other ends the run, as does any opcode that could do more
 //! than build data. Everything is bounded: steps, memo, stack, nesting.
 
-use std::rc::Rc;
+mod calls;
+mod stack;
 
 use super::reader::{Reader, Truncated};
-use super::value::{Global, Storage, TensorView, Value};
+use super::value::Value;
 
 /// The most opcodes of one pickle; the largest models need some ten thousand.
 const MAX_STEPS: usize = 4_000_000;
-/// The most remembered values.
-const MAX_MEMO: usize = 1_000_000;
 /// The most values on the stack.
 const MAX_STACK: usize = 1_000_000;
-/// The deepest nesting of tuples.
-const MAX_DEPTH: usize = 32;
 
 /// Why a pickle was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -224,162 +221,5 @@ impl<'a> Machine<'a> {
         };
         self.stack.push(value);
         Ok(())
-    }
-
-    fn pop(&mut self) -> Result<Value, MachineError> {
-        match self.stack.pop() {
-            Some(Value::Mark) => Err(self.malformed("a mark instead of a value")),
-            Some(value) => Ok(value),
-            None => Err(self.malformed("an empty stack")),
-        }
-    }
-
-    fn pop_many(&mut self, count: usize) -> Result<Vec<Value>, MachineError> {
-        let mut values = (0..count).map(|_| self.pop()).collect::<Result<Vec<_>, _>>()?;
-        values.reverse();
-        Ok(values)
-    }
-
-    fn pop_to_mark(&mut self) -> Result<Vec<Value>, MachineError> {
-        let mark = self.stack.iter().rposition(|value| matches!(value, Value::Mark));
-        let mark = mark.ok_or_else(|| self.malformed("no mark"))?;
-        let values = self.stack.split_off(mark + 1);
-        self.stack.pop();
-        Ok(values)
-    }
-
-    fn duplicate(&mut self) -> Result<(), MachineError> {
-        let value = self.pop()?;
-        self.stack.extend([value.clone(), value]);
-        Ok(())
-    }
-
-    fn push_tuple(&mut self, values: Vec<Value>) -> Result<(), MachineError> {
-        let depth = 1 + values.iter().map(Value::depth).max().unwrap_or(0);
-        if depth > MAX_DEPTH {
-            return Err(MachineError::Limit("nesting"));
-        }
-        self.stack.push(Value::Tuple(Rc::new(values), depth));
-        Ok(())
-    }
-
-    fn push_list(&mut self, values: Vec<Value>) {
-        self.lists.push(values);
-        self.stack.push(Value::List(self.lists.len() - 1));
-    }
-
-    fn push_dict(&mut self, values: Vec<Value>) -> Result<(), MachineError> {
-        self.dicts.push(Vec::new());
-        self.stack.push(Value::Dict(self.dicts.len() - 1));
-        self.extend_dict(values)
-    }
-
-    fn extend_list(&mut self, values: Vec<Value>) -> Result<(), MachineError> {
-        match self.stack.last() {
-            Some(Value::List(place)) => self.lists[*place].extend(values),
-            _ => return Err(self.malformed("no list to append to")),
-        }
-        Ok(())
-    }
-
-    fn extend_dict(&mut self, values: Vec<Value>) -> Result<(), MachineError> {
-        let Some(Value::Dict(place)) = self.stack.last() else {
-            return Err(self.malformed("no dictionary to set in"));
-        };
-        let (pairs, rest) = values.as_chunks::<2>();
-        if !rest.is_empty() {
-            return Err(self.malformed("a key without a value"));
-        }
-        self.dicts[*place].extend(pairs.iter().map(|[key, value]| (key.clone(), value.clone())));
-        Ok(())
-    }
-
-    fn remember(&mut self, place: usize) -> Result<(), MachineError> {
-        if place >= MAX_MEMO {
-            return Err(MachineError::Limit("memo"));
-        }
-        let value = self.stack.last().cloned().ok_or_else(|| self.malformed("an empty stack"))?;
-        if self.memo.len() <= place {
-            self.memo.resize(place + 1, None);
-        }
-        self.memo[place] = Some(value);
-        Ok(())
-    }
-
-    fn recall(&mut self, place: usize) -> Result<(), MachineError> {
-        let value = self.memo.get(place).cloned().flatten();
-        self.stack.push(value.ok_or_else(|| self.malformed("nothing remembered"))?);
-        Ok(())
-    }
-
-    fn push_global(&mut self, module: &str, name: &str) -> Result<(), MachineError> {
-        let global = Global::named(module, name).ok_or_else(|| {
-            // The names come from the file and end up in status texts.
-            let shown: String = format!("{module}.{name}").chars().take(100).collect();
-            MachineError::Global(shown.escape_debug().to_string())
-        })?;
-        self.stack.push(Value::Global(global));
-        Ok(())
-    }
-
-    /// A persistent id stands for a storage: `("storage", type, key, location, elements)`, in the older format
-    /// with one more for views of storages.
-    fn persistent(&mut self) -> Result<(), MachineError> {
-        let value = self.pop()?;
-        let Value::Tuple(values, _) = &value else {
-            return Err(self.malformed("a persistent id that is no tuple"));
-        };
-        let storage = match &values[..] {
-            [
-                Value::Text(kind),
-                Value::Global(Global::Storage(format)),
-                Value::Text(key),
-                _,
-                elements,
-                rest @ ..,
-            ] if &**kind == "storage" && matches!(rest, [] | [Value::None]) => {
-                elements.natural().map(|elements| Storage { key: key.to_string(), format: *format, elements })
-            }
-            _ => None,
-        };
-        let storage = storage.ok_or_else(|| self.malformed("a persistent id that is no storage"))?;
-        self.stack.push(Value::Storage(Rc::new(storage)));
-        Ok(())
-    }
-
-    fn reduce(&mut self) -> Result<(), MachineError> {
-        let arguments = self.pop()?;
-        let callable = self.pop()?;
-        let Value::Tuple(arguments, _) = &arguments else {
-            return Err(self.malformed("arguments that are no tuple"));
-        };
-        let value = match (&callable, &arguments[..]) {
-            (Value::Global(Global::OrderedDict), []) => return self.push_dict(Vec::new()),
-            (
-                Value::Global(Global::RebuildTensor),
-                [Value::Storage(storage), offset, shape, strides, _, _, ..],
-            ) => match (offset.natural(), shape.naturals(), strides.naturals()) {
-                (Some(offset), Some(shape), Some(strides)) => {
-                    let storage = Rc::clone(storage);
-                    Some(Value::Tensor(Rc::new(TensorView { storage, offset, shape, strides })))
-                }
-                _ => None,
-            },
-            (Value::Global(Global::RebuildParameter), [tensor @ Value::Tensor(_), ..]) => {
-                Some(tensor.clone())
-            }
-            _ => None,
-        };
-        self.stack.push(value.ok_or_else(|| self.malformed("a call that weights do not need"))?);
-        Ok(())
-    }
-
-    /// `torch.save` hangs the versions of modules on a state dictionary as an attribute: left out.
-    fn build(&mut self) -> Result<(), MachineError> {
-        self.pop()?;
-        match self.stack.last() {
-            Some(Value::Dict(_)) => Ok(()),
-            _ => Err(self.malformed("attributes for what is no dictionary")),
-        }
     }
 }
