@@ -7,6 +7,8 @@ pub mod names;
 pub mod serving_plan;
 
 #[cfg(feature = "kube")]
+pub mod checked;
+#[cfg(feature = "kube")]
 pub mod definitions;
 #[cfg(feature = "kube")]
 #[expect(unreachable_pub, reason = "the schema derive copies public types into a function")]
@@ -14,5 +16,7 @@ pub mod model_deployment;
 #[cfg(feature = "kube")]
 #[expect(unreachable_pub, reason = "the schema derive copies public types into a function")]
 pub mod model_replica;
+#[cfg(feature = "kube")]
+pub mod quantity;
 #[cfg(feature = "kube")]
 pub mod status;

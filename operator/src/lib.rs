@@ -22,7 +22,6 @@ pub mod outcome;
 pub mod ownership;
 pub mod pins;
 pub mod publish_status;
-pub mod quantity;
 pub mod reconcile;
 pub mod reported;
 pub mod resolution;

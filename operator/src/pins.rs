@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use ostler_crds::checked::Artifact;
 use ostler_crds::names::{Commit, LanguagePair, ModelName, RepositoryId, Revision, StorageUri, VersionName};
 use ostler_crds::serving_plan::{PlannedArtifact, ServingPlan};
 
 use crate::observed::ExistingPlan;
 use crate::resolution::{Question, Resolutions, ResolveFailure};
-use crate::validated::{Artifact, ValidatedDeployment};
+use crate::validated::ValidatedDeployment;
 
 #[cfg(test)]
 mod tests;

@@ -6,18 +6,16 @@
 use k8s_openapi::api::core::v1::EmptyDirVolumeSource;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Resource;
-use ostler_crds::model_deployment::{
-    CacheSpec, GpuSpec, HubSpec, MemorySpec, ModelDeployment, REPIN_ANNOTATION,
-};
+use ostler_crds::checked::{self, SpecError};
+use ostler_crds::model_deployment::{CacheSpec, GpuSpec, HubSpec, ModelDeployment, REPIN_ANNOTATION};
+use ostler_crds::quantity;
 
-use crate::quantity;
 use crate::settings::Settings;
-use crate::validated::{Cache, Identity, SecretKey, ValidatedDeployment, ValidatedGpu, ValidatedMemory};
+use crate::validated::{Cache, Identity, SecretKey, ValidatedDeployment, ValidatedGpu};
 
 pub use error::ValidateError;
 
 mod error;
-mod models;
 mod resources;
 mod template;
 
@@ -26,8 +24,6 @@ mod tests;
 
 /// The cache's size where the spec names none.
 const DEFAULT_CACHE_SIZE: &str = "20Gi";
-/// The longest name of a `ModelDeployment`: names of children add to it and are labels of at most 63 characters.
-const MAX_NAME_LENGTH: usize = 52;
 
 /// Checks a `ModelDeployment` and parses it into values that cannot be wrong.
 ///
@@ -42,7 +38,7 @@ pub fn validate(
     if spec.replicas < 0 {
         return Err(out_of_range("spec.replicas", spec.replicas, "write 0 or more"));
     }
-    let memory = memory(&spec.memory)?;
+    let memory = checked::memory(&spec.memory)?;
     let gpu = spec.gpu.as_ref().map(gpu).transpose()?;
     let template = template::template(spec.template.as_ref())?;
     let sidecar = spec.sidecar.clone().unwrap_or_default();
@@ -52,7 +48,7 @@ pub fn validate(
         identity,
         replicas: spec.replicas,
         repin: deployment.metadata.annotations.as_ref().and_then(|all| all.get(REPIN_ANNOTATION)).cloned(),
-        models: models::models(&spec.models)?,
+        models: checked::models(&spec.models)?,
         memory,
         gpu,
         cache: cache(spec.cache.as_ref(), settings.host_path_prefix.as_deref())?,
@@ -65,18 +61,13 @@ pub fn validate(
 }
 
 fn out_of_range(field: &str, value: impl ToString, expectation: &'static str) -> ValidateError {
-    ValidateError::OutOfRange { field: field.to_owned(), value: value.to_string(), expectation }
+    SpecError::out_of_range(field, value, expectation).into()
 }
 
 fn identity(deployment: &ModelDeployment) -> Result<Identity, ValidateError> {
     let metadata = &deployment.metadata;
     let name = metadata.name.clone().unwrap_or_default();
-    let starts_with_letter = name.starts_with(|first: char| first.is_ascii_lowercase());
-    if name.len() > MAX_NAME_LENGTH || !starts_with_letter || name.contains('.') {
-        // The name is also a Service's, and so a DNS label by RFC 1035.
-        let expectation = "write at most 52 lower-case letters, digits and '-', starting with a letter";
-        return Err(out_of_range("metadata.name", name, expectation));
-    }
+    checked::name(&name)?;
     let owner = deployment.controller_owner_ref(&()).unwrap_or_default();
     Ok(Identity {
         namespace: metadata.namespace.clone().unwrap_or_default(),
@@ -84,27 +75,6 @@ fn identity(deployment: &ModelDeployment) -> Result<Identity, ValidateError> {
         generation: metadata.generation.unwrap_or_default(),
         owner,
     })
-}
-
-fn memory(spec: &MemorySpec) -> Result<ValidatedMemory, ValidateError> {
-    let field = "spec.memory.host";
-    let host_bytes = quantity::bytes(&spec.host)
-        .map_err(|source| ValidateError::Quantity { field: field.to_owned(), source })?;
-    if host_bytes == 0 {
-        return Err(out_of_range(field, 0, "write the memory that models may use, such as 8Gi"));
-    }
-    let percentage = |field: &str, value: i32| {
-        u8::try_from(value)
-            .ok()
-            .filter(|percent| (1..=100).contains(percent))
-            .ok_or_else(|| out_of_range(field, value, "write a percentage from 1 to 100"))
-    };
-    let evict_above = percentage("spec.memory.evictAbove", spec.evict_above)?;
-    let evict_to = percentage("spec.memory.evictTo", spec.evict_to)?;
-    if evict_to >= evict_above {
-        return Err(out_of_range("spec.memory.evictTo", evict_to, "write less than memory.evictAbove"));
-    }
-    Ok(ValidatedMemory { host_bytes, evict_above, evict_to })
 }
 
 fn gpu(spec: &GpuSpec) -> Result<ValidatedGpu, ValidateError> {
@@ -117,7 +87,7 @@ fn gpu(spec: &GpuSpec) -> Result<ValidatedGpu, ValidateError> {
         .as_ref()
         .map(|minimum| quantity::bytes(minimum).map(|bytes| bytes.div_ceil(1 << 20)))
         .transpose()
-        .map_err(|source| ValidateError::Quantity { field: "spec.gpu.minMemory".to_owned(), source })?;
+        .map_err(|source| SpecError::Quantity { field: "spec.gpu.minMemory".to_owned(), source })?;
     let min_compute_capability = spec
         .min_compute_capability
         .as_deref()

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{
     EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource, ResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use ostler_crds::names::{Dtype, LanguagePair, LoadPolicy, ModelName, StorageUri, Task, VersionName, Weight};
+use ostler_crds::checked::{CheckedMemory, CheckedModel};
 use serde_json::{Map, Value};
 
 /// A checked `ModelDeployment`.
@@ -19,9 +19,9 @@ pub struct ValidatedDeployment {
     /// The value of the repin annotation, where there is one.
     pub repin: Option<String>,
     /// The models, in the order of the spec.
-    pub models: Vec<ValidatedModel>,
+    pub models: Vec<CheckedModel>,
     /// The memory that models may use in each pod.
-    pub memory: ValidatedMemory,
+    pub memory: CheckedMemory,
     /// The accelerator.
     pub gpu: Option<ValidatedGpu>,
     /// Where model files are kept.
@@ -49,60 +49,6 @@ pub struct Identity {
     pub generation: i64,
     /// The reference that makes it the controller of an object.
     pub owner: OwnerReference,
-}
-
-/// A checked model.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ValidatedModel {
-    /// The name that clients ask for.
-    pub name: ModelName,
-    /// What it does.
-    pub task: Task,
-    /// When its versions are loaded.
-    pub load: LoadPolicy,
-    /// Never evicted once loaded.
-    pub keep: bool,
-    /// Requests worked on at once, at least 1.
-    pub instances: u32,
-    /// Takes what the other versions leave of 100 percent.
-    pub default_version: VersionName,
-    /// Tried in order when the chosen version cannot load.
-    pub fallback: Vec<VersionName>,
-    /// The versions, with weights that add up to 100.
-    pub versions: Vec<ValidatedVersion>,
-}
-
-/// A checked version.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ValidatedVersion {
-    /// Its name.
-    pub name: VersionName,
-    /// The number format asked for.
-    pub dtype: Dtype,
-    /// The share of traffic asked for; the default version's is what the others leave.
-    pub weight: Weight,
-    /// Its sets of files: one, or one for each language pair.
-    pub artifacts: Vec<Artifact>,
-}
-
-/// One set of files.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Artifact {
-    /// The language pair that it translates, where there is one set for each.
-    pub language_pair: Option<LanguagePair>,
-    /// Where it comes from, placeholder replaced.
-    pub source: StorageUri,
-}
-
-/// The checked memory budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ValidatedMemory {
-    /// The budget in bytes.
-    pub host_bytes: u64,
-    /// Evict above this percentage.
-    pub evict_above: u8,
-    /// Evict until this percentage, less than `evict_above`.
-    pub evict_to: u8,
 }
 
 /// The checked accelerator.

@@ -9,7 +9,19 @@ use std::path::{Path, PathBuf};
 
 /// The crates, and their modules that decide: each with its folder of children, if it has one.
 const PURE: [(&str, &[&str]); 7] = [
-    ("crds/src", &["names", "serving_plan", "status", "model_deployment", "model_replica", "definitions"]),
+    (
+        "crds/src",
+        &[
+            "names",
+            "serving_plan",
+            "status",
+            "model_deployment",
+            "model_replica",
+            "definitions",
+            "checked",
+            "quantity",
+        ],
+    ),
     (
         "operator/src",
         &[

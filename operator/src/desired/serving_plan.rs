@@ -1,5 +1,6 @@
 //! The plan, and the ConfigMap that holds it.
 
+use ostler_crds::checked::{CheckedModel, CheckedVersion};
 use ostler_crds::serving_plan::{PLAN_FORMAT, PLAN_KEY, PlannedModel, PlannedVersion, ServingPlan};
 use serde_json::{Map, json};
 
@@ -7,7 +8,7 @@ use super::prepare::{Draft, prepare};
 use crate::names;
 use crate::pins::{PinKey, Pins};
 use crate::resources::{Kind, Prepared};
-use crate::validated::{Identity, ValidatedDeployment, ValidatedModel, ValidatedVersion};
+use crate::validated::{Identity, ValidatedDeployment};
 
 /// The plan that the spec and the pins ask for, before it is decided which weights take effect.
 #[must_use]
@@ -34,7 +35,7 @@ pub fn with_generation(mut plan: ServingPlan, current: Option<&ServingPlan>) -> 
     plan
 }
 
-fn planned_model(model: &ValidatedModel, pins: &Pins) -> PlannedModel {
+fn planned_model(model: &CheckedModel, pins: &Pins) -> PlannedModel {
     PlannedModel {
         name: model.name.clone(),
         task: model.task,
@@ -47,7 +48,7 @@ fn planned_model(model: &ValidatedModel, pins: &Pins) -> PlannedModel {
     }
 }
 
-fn planned_version(model: &ValidatedModel, version: &ValidatedVersion, pins: &Pins) -> PlannedVersion {
+fn planned_version(model: &CheckedModel, version: &CheckedVersion, pins: &Pins) -> PlannedVersion {
     let key =
         |language_pair| PinKey { model: model.name.clone(), version: version.name.clone(), language_pair };
     let pinned =

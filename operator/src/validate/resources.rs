@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use ostler_crds::checked::{CheckedMemory, SpecError};
+use ostler_crds::quantity;
 use serde_json::{Map, Value};
 
 use super::error::ValidateError;
-use crate::quantity;
-use crate::validated::{ValidatedGpu, ValidatedMemory};
+use crate::validated::ValidatedGpu;
 
 /// What the sidecar needs besides the budget for models: its code, thread stacks, connections and buffers of
 /// requests. The figure is part of the operator's promise: request = limit = `memory.host` + this.
@@ -16,7 +17,7 @@ pub(super) const SIDECAR_OVERHEAD_BYTES: u64 = 256 << 20;
 
 /// Memory request and limit are the budget and the overhead, unless larger ones are set; accelerators are added.
 pub(super) fn resources(
-    memory: ValidatedMemory,
+    memory: CheckedMemory,
     gpu: Option<&ValidatedGpu>,
     set: Option<&ResourceRequirements>,
     template_entry: Option<&Map<String, Value>>,
@@ -52,7 +53,7 @@ fn at_least(field: String, quantity: &Quantity, needed: u64) -> Result<Quantity,
     match quantity::bytes(quantity) {
         Ok(given) if given < needed => Err(ValidateError::MemoryTooSmall { field, given, needed }),
         Ok(_) => Ok(quantity.clone()),
-        Err(source) => Err(ValidateError::Quantity { field, source }),
+        Err(source) => Err(SpecError::Quantity { field, source }.into()),
     }
 }
 

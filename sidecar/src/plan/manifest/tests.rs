@@ -1,4 +1,4 @@
-use ostler_crds::names::StorageUri;
+use ostler_crds::names::{StorageUri, Weight};
 
 use super::*;
 
@@ -45,21 +45,26 @@ fn the_deployment_is_found_among_other_objects() {
 fn what_the_cluster_refuses_is_refused_with_the_field_and_what_to_write() {
     let table = [
         ("    defaultVersion: v1", "    load: Lazy", "duplicate"),
-        ("    defaultVersion: v1", "", "spec.models[0].defaultVersion: is needed from two versions on"),
+        ("    defaultVersion: v1", "", "spec.models[0].defaultVersion: name the version"),
         (
             "    defaultVersion: v1",
             "    defaultVersion: v9",
-            "spec.models[0].defaultVersion: must be the name",
+            "spec.models[0].defaultVersion: the model has no version \"v9\": write one of v1, v2",
         ),
-        ("fallback: [v1]", "fallback: [v9]", "spec.models[0].fallback: must hold names"),
-        ("weight: 10", "weight: 101", "spec.models[0].versions[1].weight: must be a percentage"),
-        ("instances: 2", "instances: 0", "spec.models[0].instances: must be from 1 to 64"),
+        ("fallback: [v1]", "fallback: [v9]", "spec.models[0].fallback[0]: the model has no version \"v9\""),
+        (
+            "weight: 10",
+            "weight: 101",
+            "spec.models[0].versions[1].weight: 101 is not allowed: write a percentage",
+        ),
+        ("instances: 2", "instances: 0", "spec.models[0].instances: 0 is not allowed: write 1 to 64"),
         ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: []", "needs languagePairs"),
         ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: [ende]", "must be SOURCE-TARGET"),
-        ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: [en-de, en-de]", "\"en-de\" is there twice"),
+        ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: [en-de, en-de]", "\"en-de\" occurs twice"),
         ("hf://ostler/whisper-v1", "s3://ostler/whisper-v1", "must be hf://"),
-        ("host: 1Gi", "host: much", "\"much\" is no amount of memory"),
-        ("host: 1Gi", "host: 1Gi\n    evictTo: 90", "must be less than memory.evictAbove"),
+        ("host: 1Gi", "host: much", "\"much\" is no amount of bytes"),
+        ("host: 1Gi", "host: 1Gi\n    evictTo: 90", "write less than memory.evictAbove"),
+        ("name: video-translation", "name: 1st", "metadata.name: 1st is not allowed"),
         ("task: translation", "task: transcription", "not of the right shape"),
     ];
     for (line, replacement, expected) in table {

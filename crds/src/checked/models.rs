@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use ostler_crds::model_deployment::{ModelSpec, VersionSpec};
-use ostler_crds::names::{LANGUAGE_PAIR_PLACEHOLDER, LanguagePair, NameError, VersionName, Weight};
-
-use super::error::ValidateError;
-use crate::validated::{Artifact, ValidatedModel, ValidatedVersion};
+use super::SpecError;
+use crate::model_deployment::{ModelSpec, VersionSpec};
+use crate::names::{
+    Dtype, LANGUAGE_PAIR_PLACEHOLDER, LanguagePair, LoadPolicy, ModelName, NameError, StorageUri, Task,
+    VersionName, Weight,
+};
 
 /// Most models in one `ModelDeployment`, as in the CRD.
 const MAX_MODELS: usize = 32;
@@ -14,15 +15,63 @@ const MAX_MODELS: usize = 32;
 const MAX_VERSIONS: usize = 8;
 /// Most language pairs of one model, as in the CRD.
 const MAX_LANGUAGE_PAIRS: usize = 64;
+/// Most requests worked on at once, as in the CRD.
+const MAX_INSTANCES: u32 = 64;
+
+/// A checked model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedModel {
+    /// The name that clients ask for.
+    pub name: ModelName,
+    /// What it does.
+    pub task: Task,
+    /// When its versions are loaded.
+    pub load: LoadPolicy,
+    /// Never evicted once loaded.
+    pub keep: bool,
+    /// Requests worked on at once, at least 1.
+    pub instances: u32,
+    /// Takes what the other versions leave of 100 percent.
+    pub default_version: VersionName,
+    /// Tried in order when the chosen version cannot load.
+    pub fallback: Vec<VersionName>,
+    /// The versions, with weights that add up to 100.
+    pub versions: Vec<CheckedVersion>,
+}
+
+/// A checked version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedVersion {
+    /// Its name.
+    pub name: VersionName,
+    /// The number format asked for.
+    pub dtype: Dtype,
+    /// The share of traffic asked for; the default version's is what the others leave.
+    pub weight: Weight,
+    /// Its sets of files: one, or one for each language pair.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// One set of files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Artifact {
+    /// The language pair that it translates, where there is one set for each.
+    pub language_pair: Option<LanguagePair>,
+    /// Where it comes from, placeholder replaced.
+    pub source: StorageUri,
+}
 
 /// Checks all models.
-pub(super) fn models(specs: &[ModelSpec]) -> Result<Vec<ValidatedModel>, ValidateError> {
+///
+/// # Errors
+/// The first field that is wrong; see [`SpecError`].
+pub fn models(specs: &[ModelSpec]) -> Result<Vec<CheckedModel>, SpecError> {
     count("spec.models", specs.len(), 1..=MAX_MODELS, "write 1 to 32 models")?;
     unique("spec.models", "name", specs.iter().map(|spec| spec.name.as_str()))?;
     specs.iter().enumerate().map(|(index, spec)| model(&format!("spec.models[{index}]"), spec)).collect()
 }
 
-fn model(path: &str, spec: &ModelSpec) -> Result<ValidatedModel, ValidateError> {
+fn model(path: &str, spec: &ModelSpec) -> Result<CheckedModel, SpecError> {
     let versions_path = format!("{path}.versions");
     count(&versions_path, spec.versions.len(), 1..=MAX_VERSIONS, "write 1 to 8 versions")?;
     let pairs_path = format!("{path}.languagePairs");
@@ -43,11 +92,10 @@ fn model(path: &str, spec: &ModelSpec) -> Result<ValidatedModel, ValidateError> 
         .collect::<Result<Vec<_>, _>>()?;
     let default_version = default_version(path, spec, &versions)?;
     give_the_default_the_rest(&versions_path, &default_version, &mut versions)?;
-    let instances = u32::try_from(spec.instances).ok().filter(|instances| *instances >= 1);
-    let instances = instances.ok_or_else(|| ValidateError::OutOfRange {
-        field: format!("{path}.instances"),
-        value: spec.instances.to_string(),
-        expectation: "write 1 or more",
+    let instances =
+        u32::try_from(spec.instances).ok().filter(|instances| (1..=MAX_INSTANCES).contains(instances));
+    let instances = instances.ok_or_else(|| {
+        SpecError::out_of_range(&format!("{path}.instances"), spec.instances, "write 1 to 64")
     })?;
     let fallback = spec
         .fallback
@@ -56,7 +104,7 @@ fn model(path: &str, spec: &ModelSpec) -> Result<ValidatedModel, ValidateError> 
         .map(|(index, name)| known_version(format!("{path}.fallback[{index}]"), name, &versions))
         .collect::<Result<Vec<_>, _>>()?;
     unique(&format!("{path}.fallback"), "", spec.fallback.iter().map(String::as_str))?;
-    Ok(ValidatedModel {
+    Ok(CheckedModel {
         name: spec.name.parse().map_err(named(format!("{path}.name")))?,
         task: spec.task,
         load: spec.load,
@@ -68,32 +116,27 @@ fn model(path: &str, spec: &ModelSpec) -> Result<ValidatedModel, ValidateError> 
     })
 }
 
-fn version(
-    path: &str,
-    spec: &VersionSpec,
-    pairs: &[LanguagePair],
-) -> Result<ValidatedVersion, ValidateError> {
+fn version(path: &str, spec: &VersionSpec, pairs: &[LanguagePair]) -> Result<CheckedVersion, SpecError> {
     let field = format!("{path}.storageUri");
     let uri = &spec.storage_uri;
     let artifacts = if !uri.contains(LANGUAGE_PAIR_PLACEHOLDER) {
         vec![Artifact { language_pair: None, source: uri.parse().map_err(named(field))? }]
     } else if pairs.is_empty() {
-        return Err(ValidateError::PlaceholderWithoutPairs { field });
+        return Err(SpecError::PlaceholderWithoutPairs { field });
     } else {
         let artifact = |pair: &LanguagePair| {
             let source = uri.replace(LANGUAGE_PAIR_PLACEHOLDER, pair.as_str()).parse();
             Ok(Artifact { language_pair: Some(pair.clone()), source: source.map_err(named(field.clone()))? })
         };
-        pairs.iter().map(artifact).collect::<Result<Vec<_>, ValidateError>>()?
+        pairs.iter().map(artifact).collect::<Result<Vec<_>, SpecError>>()?
     };
     let weight = u8::try_from(spec.weight).ok().and_then(|weight| Weight::try_from(weight).ok());
-    Ok(ValidatedVersion {
+    Ok(CheckedVersion {
         name: spec.name.parse().map_err(named(format!("{path}.name")))?,
         dtype: spec.dtype,
-        weight: weight.ok_or_else(|| ValidateError::OutOfRange {
-            field: format!("{path}.weight"),
-            value: spec.weight.to_string(),
-            expectation: "write a percentage from 0 to 100",
+        weight: weight.ok_or_else(|| {
+            let expectation = "write a percentage from 0 to 100";
+            SpecError::out_of_range(&format!("{path}.weight"), spec.weight, expectation)
         })?,
         artifacts,
     })
@@ -102,25 +145,21 @@ fn version(
 fn default_version(
     path: &str,
     spec: &ModelSpec,
-    versions: &[ValidatedVersion],
-) -> Result<VersionName, ValidateError> {
+    versions: &[CheckedVersion],
+) -> Result<VersionName, SpecError> {
     let field = format!("{path}.defaultVersion");
     match (&spec.default_version, versions) {
         (Some(name), _) => known_version(field, name, versions),
         (None, [only]) => Ok(only.name.clone()),
-        (None, _) => Err(ValidateError::MissingDefault { field }),
+        (None, _) => Err(SpecError::MissingDefault { field }),
     }
 }
 
-fn known_version(
-    field: String,
-    name: &str,
-    versions: &[ValidatedVersion],
-) -> Result<VersionName, ValidateError> {
+fn known_version(field: String, name: &str, versions: &[CheckedVersion]) -> Result<VersionName, SpecError> {
     let found = versions.iter().find(|version| version.name.as_str() == name);
     found.map(|version| version.name.clone()).ok_or_else(|| {
         let known: Vec<&str> = versions.iter().map(|version| version.name.as_str()).collect();
-        ValidateError::UnknownVersion { field, name: name.to_owned(), known: known.join(", ") }
+        SpecError::UnknownVersion { field, name: name.to_owned(), known: known.join(", ") }
     })
 }
 
@@ -128,23 +167,21 @@ fn known_version(
 fn give_the_default_the_rest(
     field: &str,
     default_version: &VersionName,
-    versions: &mut [ValidatedVersion],
-) -> Result<(), ValidateError> {
-    let total: i64 = versions.iter().map(|version| i64::from(version.weight.percent())).sum();
-    if total > 100 {
-        return Err(ValidateError::WeightsExceed { field: field.to_owned(), total });
-    }
-    // The sum is at most 100, so neither this sum nor the difference can leave the range.
-    let others: u8 =
-        versions.iter().filter(|version| version.name != *default_version).map(|v| v.weight.percent()).sum();
+    versions: &mut [CheckedVersion],
+) -> Result<(), SpecError> {
+    let others = versions.iter().filter(|version| version.name != *default_version);
+    let total: u32 = others.map(|version| u32::from(version.weight.percent())).sum();
+    let rest = u8::try_from(total).ok().and_then(|total| 100_u8.checked_sub(total));
+    let rest = rest.and_then(|rest| Weight::try_from(rest).ok());
+    let rest = rest.ok_or_else(|| SpecError::WeightsExceed { field: field.to_owned(), total })?;
     for version in versions.iter_mut().filter(|version| version.name == *default_version) {
-        version.weight = Weight::try_from(100 - others).unwrap_or(Weight::ZERO);
+        version.weight = rest;
     }
     Ok(())
 }
 
-fn named(field: String) -> impl Fn(NameError) -> ValidateError {
-    move |source| ValidateError::Name { field: field.clone(), source }
+fn named(field: String) -> impl Fn(NameError) -> SpecError {
+    move |source| SpecError::Name { field: field.clone(), source }
 }
 
 fn count(
@@ -152,19 +189,19 @@ fn count(
     length: usize,
     allowed: std::ops::RangeInclusive<usize>,
     expectation: &'static str,
-) -> Result<(), ValidateError> {
+) -> Result<(), SpecError> {
     if allowed.contains(&length) {
         return Ok(());
     }
-    Err(ValidateError::OutOfRange { field: field.to_owned(), value: length.to_string(), expectation })
+    Err(SpecError::out_of_range(field, length, expectation))
 }
 
-fn unique<'a>(path: &str, key: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ValidateError> {
+fn unique<'a>(path: &str, key: &str, names: impl Iterator<Item = &'a str>) -> Result<(), SpecError> {
     let mut seen = BTreeSet::new();
     for (index, name) in names.enumerate() {
         if !seen.insert(name) {
             let dot = if key.is_empty() { "" } else { "." };
-            return Err(ValidateError::Duplicate {
+            return Err(SpecError::Duplicate {
                 field: format!("{path}[{index}]{dot}{key}"),
                 name: name.to_owned(),
             });
