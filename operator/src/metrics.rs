@@ -6,7 +6,7 @@ use prometheus::{Encoder, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opt
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
-    /// Reconciles by result: `applied`, `stalled`, `failed`.
+    /// Reconciles by result: `done`, `failed`.
     pub reconciles: IntCounterVec,
     /// How long one reconcile takes, in seconds.
     pub reconcile_seconds: Histogram,
