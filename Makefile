@@ -1,9 +1,9 @@
-# Two commands matter: `make demo` and `make test`. Both check for what they need and install what is missing, on Debian
+# Three commands matter: `make demo`, `make test` and `make bench`. All check for what they need and install what is missing, on Debian
 # and Ubuntu as root or with sudo; elsewhere they say exactly what is missing.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test lint crds prerequisites
+.PHONY: help demo demo-down test bench lint crds prerequisites
 
 # The test cluster makes interfaces and mounts. Everything else runs as whoever called.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo --preserve-env env "PATH=$$PATH" "HOME=$$HOME"')
@@ -29,6 +29,12 @@ demo-down: ## Remove everything that the demo made.
 
 test: prerequisites ## Run everything: lints, unit, property, control plane and whole cluster tests.
 	@scripts/test.sh
+
+bench: prerequisites ## Measure the models against CTranslate2, faster-whisper, torch and whisper.cpp, and write docs/benchmarks.md.
+	@# BENCH takes more options: make bench BENCH="--rows whisper-int8 --repetitions 3"
+	@cargo build --release -p ostler-bench
+	@peers=$$(sidecar/inference/bench/peers/setup.sh) && \
+	$(TARGET)/release/ostler-bench run --peers "$$peers" --write docs/benchmarks.md $(BENCH)
 
 lint: ## Check formatting, run clippy with warnings denied, and check the dependencies where cargo-deny is installed.
 	cargo fmt --all --check

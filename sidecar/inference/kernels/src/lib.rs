@@ -16,6 +16,7 @@ mod instructions;
 mod linear;
 mod operations;
 mod pack;
+pub mod peak;
 mod product;
 mod row;
 mod table;
