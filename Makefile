@@ -1,5 +1,5 @@
-# Three commands matter: `make demo`, `make test` and `make bench`. All check for what they need and install what is missing, on Debian
-# and Ubuntu as root or with sudo; elsewhere they say exactly what is missing.
+# Three commands matter: `make demo`, `make test` and `make bench`. All check for what they need and install what is
+# missing, on Debian and Ubuntu as root or with sudo; elsewhere they say exactly what is missing.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help

@@ -1,7 +1,5 @@
 //! Leaf types: who runs, how, and what came out.
 
-use crate::memory::Anonymous;
-
 /// A program that answers [`crate::protocol::Request`]s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
@@ -96,4 +94,14 @@ pub struct Measured {
     pub tokens: Vec<Vec<u32>>,
     /// Memory, where the row is about that.
     pub memory: Option<Anonymous>,
+}
+
+/// Bytes of anonymous memory beyond what the process had before the model was loaded: the interpreter and libraries of
+/// a peer are not the model's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Anonymous {
+    /// The most while it was loaded.
+    pub peak: u64,
+    /// After it was loaded and had done one piece of work.
+    pub steady: u64,
 }

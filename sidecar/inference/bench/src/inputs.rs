@@ -7,14 +7,10 @@ use std::path::{Path, PathBuf};
 
 use ostler_inference::audio::{self, AudioError, AudioLimits, SAMPLE_RATE};
 
+use crate::shapes::{SENTENCE_TOKENS, WINDOWS};
+
 /// Samples of a window.
-pub const WINDOW: usize = 30 * SAMPLE_RATE as usize;
-/// Windows of ten minutes.
-pub const WINDOWS: usize = 20;
-/// Tokens of text in a window.
-pub const WINDOW_TOKENS: usize = 64;
-/// Tokens of a sentence, its end included, and of its translation.
-pub const SENTENCE_TOKENS: usize = 25;
+const WINDOW: usize = 30 * SAMPLE_RATE as usize;
 
 /// The reading that is longer than a window, and two shorter clips.
 const READING: &str = "ljspeech_1_8.wav";

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use crate::contender::{Contender, Measured, Model, Outcome, Program};
-use crate::inputs::{self, Inputs, SENTENCE_TOKENS, WINDOW_TOKENS};
-use crate::memory::{self, Anonymous, Watch};
+use crate::contender::{Anonymous, Contender, Measured, Model, Outcome, Program};
+use crate::inputs::{self, Inputs};
+use crate::memory::{self, Watch};
 use crate::process::{Process, ProcessError, Programs};
 use crate::protocol::{Reply, Request};
 use crate::rows::{Row, Task};
+use crate::shapes::{SENTENCE_TOKENS, WINDOW_TOKENS};
 
 /// Between two turns: the threads of some peers spin for a while (Intel's OpenMP for 0.2 s) after their work is done,
 /// and would take the processor from whoever comes next.

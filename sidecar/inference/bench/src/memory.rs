@@ -8,16 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Bytes of anonymous memory beyond what the process had before the model was loaded: the interpreter and libraries of
-/// a peer are not the model's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Anonymous {
-    /// The most while it was loaded.
-    pub peak: u64,
-    /// After it was loaded and had done one piece of work.
-    pub steady: u64,
-}
-
 /// How often the watch looks.
 const PERIOD: Duration = Duration::from_millis(1);
 

@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::contender::{Contender, Measured, Outcome};
+use crate::contender::{Anonymous, Contender, Measured, Outcome};
 use crate::floor;
 use crate::machine::{Peaks, Processor};
-use crate::memory::Anonymous;
 use crate::rows::Task;
 use crate::statistics::{median, spread};
 use crate::verdict::{Agreement, Answered, Figure, Met, Verdict};

@@ -2,7 +2,7 @@
 
 use crate::contender::{Contender, Model, Program, Side};
 use crate::floor::Stage;
-use crate::shapes::{self, Precision};
+use crate::shapes::{self, Precision, SENTENCE_TOKENS, WINDOW_TOKENS};
 
 /// What a row's contenders do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +61,9 @@ impl Row {
     /// The work that the floor is computed of. `tokens` are how many each text of a recording became.
     #[must_use]
     pub fn stages(&self, tokens: &[usize]) -> Option<Vec<Stage>> {
-        let sentence = crate::inputs::SENTENCE_TOKENS;
+        let sentence = SENTENCE_TOKENS;
         match self.task {
-            Task::Window => Some(shapes::whisper(self.precision, &[(1, crate::inputs::WINDOW_TOKENS)])),
+            Task::Window => Some(shapes::whisper(self.precision, &[(1, WINDOW_TOKENS)])),
             Task::Recording => {
                 // One batch of all windows reads the weights the fewest times.
                 let steps = tokens.iter().copied().max()?;

@@ -123,7 +123,7 @@ fn peaks_for(rows: &[Row]) -> Result<BTreeMap<(usize, Instructions), Peaks>, Ins
     let mut sizes: BTreeMap<(usize, Instructions), BTreeSet<u64>> = BTreeMap::new();
     for row in rows {
         // How many tokens a text will have changes no step's bytes.
-        let stages = row.stages(&[1; crate::inputs::WINDOWS]).unwrap_or_default();
+        let stages = row.stages(&[1; crate::shapes::WINDOWS]).unwrap_or_default();
         let bytes = stages.iter().map(|stage| stage.bytes).filter(|bytes| *bytes > 0);
         sizes.entry(key(row)?).or_default().extend(bytes);
     }

@@ -2,6 +2,13 @@
 
 use crate::floor::{Operations, Stage};
 
+/// Windows of 30 s in ten minutes.
+pub const WINDOWS: usize = 20;
+/// Tokens of text in a window.
+pub const WINDOW_TOKENS: usize = 64;
+/// Tokens of a sentence, its end included, and of its translation.
+pub const SENTENCE_TOKENS: usize = 25;
+
 /// The dimensions of an encoder and a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {

@@ -1,10 +1,9 @@
 //! What a row's answers mean.
 
 use crate::agreement::{common_prefix, edit_rate, word_error_rate};
-use crate::contender::{Measured, Outcome, Side};
+use crate::contender::{Anonymous, Measured, Outcome, Side};
 use crate::floor::{self, Stage};
 use crate::machine::Peaks;
-use crate::memory::Anonymous;
 use crate::rows::{Row, Task};
 use crate::statistics::median;
 
