@@ -45,11 +45,12 @@ enum Family {
 /// # Errors
 /// As [`load`], but for what only the weights' numbers can show.
 pub fn inspect(folder: &Path, task: Task, options: &LoadOptions) -> Result<Footprint, LoadError> {
-    check_dtype(options.dtype)?;
-    match family(folder, task)? {
+    let family = family(folder, task)?;
+    check_dtype(&family, options.dtype)?;
+    match family {
         Family::Marian => marian::inspect(folder, &options.pickle),
         Family::Classifier(architecture) => classify::inspect(folder, architecture, &options.pickle),
-        Family::Whisper => whisper::inspect(folder, &options.pickle),
+        Family::Whisper => whisper::inspect(folder, options.dtype, &options.pickle, &options.processor),
     }
 }
 
@@ -58,28 +59,36 @@ pub fn inspect(folder: &Path, task: Task, options: &LoadOptions) -> Result<Footp
 /// # Errors
 /// [`LoadError`] names the file, and the tensor or field, that is missing, damaged, unsafe or not supported.
 pub fn load(folder: &Path, task: Task, options: &LoadOptions) -> Result<Box<dyn Engine>, LoadError> {
-    check_dtype(options.dtype)?;
-    match family(folder, task)? {
+    let family = family(folder, task)?;
+    check_dtype(&family, options.dtype)?;
+    match family {
         Family::Marian => Ok(Box::new(marian::load(folder, &options.pickle, Purpose::Run)?)),
         Family::Classifier(architecture) => {
             Ok(Box::new(classify::load(folder, architecture, &options.pickle, Purpose::Run)?))
         }
-        Family::Whisper => whisper::load(folder, &options.pickle),
+        Family::Whisper => whisper::load(folder, options.dtype, &options.pickle, &options.processor),
     }
 }
 
 /// The number format that a model of a task is computed in where `dtype` is asked for.
 #[must_use]
-pub fn computed_dtype(_: Task, dtype: Dtype, _: &Processor) -> Dtype {
-    match dtype {
+pub fn computed_dtype(task: Task, dtype: Dtype, processor: &Processor) -> Dtype {
+    match (task, dtype) {
+        (Task::AutomaticSpeechRecognition, Dtype::Auto)
+            if processor.kernels().instructions().has_bfloat16() =>
+        {
+            Dtype::Bfloat16
+        }
         // The one format that every engine computes in.
-        Dtype::Auto => Dtype::Float32,
-        dtype => dtype,
+        (_, Dtype::Auto) => Dtype::Float32,
+        (_, dtype) => dtype,
     }
 }
 
-fn check_dtype(dtype: Dtype) -> Result<(), LoadError> {
+fn check_dtype(family: &Family, dtype: Dtype) -> Result<(), LoadError> {
     match dtype {
+        // It checks for itself, as all will that compute on the kernels.
+        _ if matches!(family, Family::Whisper) => Ok(()),
         Dtype::Auto | Dtype::Float32 => Ok(()),
         Dtype::Bfloat16 | Dtype::Float16 | Dtype::Int8 => Err(LoadError::Incompatible(format!(
             "dtype {dtype} does not run here yet; write auto or float32"

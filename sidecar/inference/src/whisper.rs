@@ -7,6 +7,7 @@
 
 mod alignment;
 mod batched;
+#[cfg(test)]
 mod candle;
 mod config;
 mod cuts;
@@ -14,6 +15,7 @@ mod decode;
 mod finish;
 mod forward;
 mod generation_config;
+mod kernels;
 mod ladder;
 mod language;
 mod mel;
@@ -33,11 +35,14 @@ mod window;
 mod words;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use self::candle::CandleForward;
+use ostler_crds::names::Dtype;
+
 use self::config::ModelConfig;
 use self::forward::{Forward, Session};
 use self::generation_config::GenerationConfig;
+use self::kernels::KernelForward;
 use self::mel::MelExtractor;
 use self::preprocessor::MelConfig;
 use self::vocabulary::Vocabulary;
@@ -45,6 +50,7 @@ use crate::engine::{Control, Engine, EngineError, Job, Output};
 use crate::error::LoadError;
 use crate::files;
 use crate::footprint::Footprint;
+use crate::processor::{Precision, Processor};
 use crate::weights::pickle::PicklePolicy;
 use crate::weights::{Purpose, Usage, Weights};
 
@@ -64,8 +70,13 @@ struct Whisper<F> {
 ///
 /// # Errors
 /// As [`load`], but for what only the weights' numbers show.
-pub fn inspect(folder: &Path, pickle: &PicklePolicy) -> Result<Footprint, LoadError> {
-    let (whisper, usage) = assemble(folder, pickle, Purpose::Measure, CandleForward::load)?;
+pub fn inspect(
+    folder: &Path,
+    dtype: Dtype,
+    pickle: &PicklePolicy,
+    processor: &Arc<Processor>,
+) -> Result<Footprint, LoadError> {
+    let (whisper, usage) = packed(folder, dtype, pickle, processor, Purpose::Measure)?;
     let beams = request::MAX_BEAMS.max(whisper.generation.common.num_beams.unwrap_or(1));
     let heads = whisper.generation.alignment_heads.len();
     let kept = whisper.mel.kept_bytes();
@@ -76,9 +87,31 @@ pub fn inspect(folder: &Path, pickle: &PicklePolicy) -> Result<Footprint, LoadEr
 ///
 /// # Errors
 /// Where a file is missing or damaged, or asks for what there is no code for.
-pub fn load(folder: &Path, pickle: &PicklePolicy) -> Result<Box<dyn Engine>, LoadError> {
-    let (whisper, _) = assemble(folder, pickle, Purpose::Run, CandleForward::load)?;
+pub fn load(
+    folder: &Path,
+    dtype: Dtype,
+    pickle: &PicklePolicy,
+    processor: &Arc<Processor>,
+) -> Result<Box<dyn Engine>, LoadError> {
+    let (whisper, _) = packed(folder, dtype, pickle, processor, Purpose::Run)?;
     Ok(Box::new(whisper))
+}
+
+fn packed(
+    folder: &Path,
+    dtype: Dtype,
+    pickle: &PicklePolicy,
+    processor: &Arc<Processor>,
+    purpose: Purpose,
+) -> Result<(Whisper<KernelForward>, Usage), LoadError> {
+    let precision = Precision::of(dtype, processor.kernels()).ok_or_else(|| {
+        LoadError::Incompatible(format!(
+            "dtype {dtype} does not run on a processor; write auto, bfloat16, float32 or int8"
+        ))
+    })?;
+    assemble(folder, pickle, purpose, |weights, config| {
+        KernelForward::load(weights, config, precision, processor)
+    })
 }
 
 fn assemble<F>(

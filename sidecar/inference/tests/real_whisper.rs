@@ -104,7 +104,9 @@ fn words_are_where_transformers_hears_them() {
             (line["model"].as_str().expect("a model"), line["file"].as_str().expect("a name"));
         let engine = engines.entry(model.to_owned()).or_insert_with(|| load(&weights(model)));
         let clip = Clip::read(&recordings().join("audio").join(file));
-        let plain = TranscribeJob { words: true, temperature: Temperature::Fixed(0.0), ..job(&clip) };
+        // The pipeline searches with five beams unless it is told otherwise.
+        let plain =
+            TranscribeJob { words: true, beams: Some(5), temperature: Temperature::Fixed(0.0), ..job(&clip) };
         let heard = run(engine.as_ref(), plain);
         let found: Vec<_> = heard.segments.iter().flat_map(|segment| &segment.words).collect();
         let expected = line["words"].as_array().expect("words");

@@ -1,10 +1,11 @@
-//! The forward pass on candle's tensors: float32, and what the kernels are compared with.
+//! The forward pass on candle's tensors, in float32: what the kernels are compared with.
 
 mod decoder;
 mod encoder;
 mod layers;
 
 use candle_core::{Device, Tensor};
+use ostler_kernels::Team;
 
 use self::decoder::{CrossMemory, Decoder, DecoderState};
 use self::encoder::Encoder;
@@ -19,6 +20,7 @@ pub(super) struct CandleForward {
     encoder: Encoder,
     decoder: Decoder,
     config: ModelConfig,
+    team: Team,
 }
 
 impl CandleForward {
@@ -27,6 +29,7 @@ impl CandleForward {
             encoder: Encoder::load(weights, config)?,
             decoder: Decoder::load(weights, config)?,
             config: config.clone(),
+            team: Team::new(1),
         })
     }
 }
@@ -34,6 +37,10 @@ impl CandleForward {
 impl Forward for CandleForward {
     type Memory = CrossMemory;
     type Session<'a> = CandleSession<'a>;
+
+    fn team(&self) -> &Team {
+        &self.team
+    }
 
     fn vocabulary(&self) -> usize {
         self.config.vocab_size

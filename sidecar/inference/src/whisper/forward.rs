@@ -3,6 +3,8 @@
 //! Rules, searches, the temperature ladder, segments and alignment stand on these two traits alone, so that an
 //! implementation owns its number formats, its layouts of keys and values and its threads.
 
+use ostler_kernels::Team;
+
 use crate::engine::{Control, EngineError};
 
 /// A model's weights, ready to compute.
@@ -13,6 +15,9 @@ pub(super) trait Forward: Send + Sync {
     type Session<'a>: Session
     where
         Self: 'a;
+
+    /// The threads that share the work of a job.
+    fn team(&self) -> &Team;
 
     /// How many tokens there are, and so logits a row.
     fn vocabulary(&self) -> usize;

@@ -7,6 +7,7 @@
 use std::f32::consts::PI;
 use std::sync::Arc;
 
+use ostler_kernels::Lanes;
 use realfft::num_complex::Complex32;
 use realfft::{RealFftPlanner, RealToComplex};
 
@@ -15,6 +16,8 @@ use super::preprocessor::{MelConfig, SAMPLE_RATE};
 
 /// The power below which nothing is told apart, so that silence has a logarithm.
 const FLOOR: f32 = 1e-10;
+/// Frames that a thread looks over at once.
+const BLOCK: usize = 100;
 /// Windows of a clip up to which its logarithms are kept from when they are looked over: 12 minutes.
 const KEPT_WINDOWS: usize = 24;
 
@@ -41,24 +44,30 @@ impl MelExtractor {
     /// A clip up to one window long is continued with silence to the end of the window, a longer one is taken as
     /// it is: so does the reference.
     #[must_use]
-    pub(super) fn clip<'a>(&'a self, samples: &'a [f32]) -> ClipMel<'a> {
+    pub(super) fn clip<'a>(&'a self, lanes: &Lanes<'_>, samples: &'a [f32]) -> ClipMel<'a> {
         let length = samples.len().max(self.config.window_samples);
         let frames = self.config.frames(length);
         let floor = f32::NEG_INFINITY;
         let mut clip = ClipMel { extractor: self, samples, length, frames, floor, logarithms: Vec::new() };
+        let bands = self.config.bands;
         let is_kept = frames <= KEPT_WINDOWS * self.config.frames(self.config.window_samples);
-        let mut logarithms = vec![0.0; if is_kept { frames * self.config.bands } else { 0 }];
-        let mut places = logarithms.chunks_exact_mut(self.config.bands);
-        let mut work = Work::new(self);
-        let mut highest = f32::NEG_INFINITY;
-        for frame in 0..frames {
-            clip.log_frame(frame, &mut work);
-            highest = work.bands.iter().copied().fold(highest, f32::max);
-            if let Some(place) = places.next() {
-                place.copy_from_slice(&work.bands);
+        let mut logarithms = vec![0.0; if is_kept { frames * bands } else { 0 }];
+        let mut highest = vec![f32::NEG_INFINITY; frames.div_ceil(BLOCK)];
+        let mut work: Vec<Work> = (0..lanes.threads()).map(|_| Work::new(self)).collect();
+        let mut places = logarithms.chunks_mut(BLOCK * bands);
+        let blocks: Vec<_> =
+            highest.iter_mut().enumerate().map(|(block, highest)| (block, highest, places.next())).collect();
+        lanes.for_each_with(blocks, &mut work, |(block, highest, place), work| {
+            let mut places = place.map(|place| place.chunks_exact_mut(bands));
+            for frame in block * BLOCK..((block + 1) * BLOCK).min(frames) {
+                clip.log_frame(frame, work);
+                *highest = work.bands.iter().copied().fold(*highest, f32::max);
+                if let Some(place) = places.as_mut().and_then(Iterator::next) {
+                    place.copy_from_slice(&work.bands);
+                }
             }
-        }
-        clip.floor = highest - 8.0;
+        });
+        clip.floor = highest.into_iter().fold(f32::NEG_INFINITY, f32::max) - 8.0;
         clip.logarithms = logarithms;
         clip
     }

@@ -2,6 +2,8 @@
 //!
 //! Everything here changes a row of logits and nothing else. A forbidden token's logit becomes negative infinity.
 
+use ostler_kernels::Kernels;
+
 /// What a window's decoding must keep to.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct DecodingRules {
@@ -75,8 +77,7 @@ impl TimestampRules {
 
         // Where the timestamps together are more probable than the best of all other tokens, one of them it is.
         let (others, timestamps) = logits.split_at_mut(first);
-        let best_other = others.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if log_sum_exp(timestamps) > best_other {
+        if log_sum_exp(timestamps) > Kernels::best().greatest(others) {
             forbid(others);
         }
     }
@@ -97,12 +98,7 @@ fn forbid_each(logits: &mut [f32], tokens: &[u32]) {
 /// The logarithm of the sum of exponentials, without overflow; negative infinity of nothing.
 #[must_use]
 pub(super) fn log_sum_exp(logits: &[f32]) -> f32 {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if highest == f32::NEG_INFINITY {
-        return highest;
-    }
-    let sum: f64 = logits.iter().map(|logit| f64::from(logit - highest).exp()).sum();
-    highest + sum.ln() as f32
+    Kernels::best().log_sum_exp(logits)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use super::candle::CandleForward;
 use super::*;
 use crate::audio::{self, AudioLimits};
 use crate::engine::{JobProgress, LongForm, Temperature, TranscribeJob, Transcript};
@@ -99,13 +100,14 @@ fn the_spectrogram_is_that_of_transformers() {
         let (engine, golden) = (engine(model), golden(model));
         let short = samples(&golden, "short");
         let frames = engine.config.window_frames();
-        let window = engine.mel.clip(&short).window(0, frames, frames);
+        let lanes = engine.forward.team().enter();
+        let window = engine.mel.clip(&lanes, &short).window(0, frames, frames);
         let found: Vec<f32> =
             window.chunks(frames).flat_map(|band| band.iter().step_by(9)).copied().collect();
         assert_close(&found, &numbers(&golden["mel"]["short"]), 1e-4, "short");
 
         let long = samples(&golden, "long");
-        let clip = engine.mel.clip(&long);
+        let clip = engine.mel.clip(&lanes, &long);
         let all = clip.window(0, clip.frames(), clip.frames());
         let bands = all.chunks(clip.frames()).step_by(5);
         let found: Vec<f32> = bands.flat_map(|band| band.iter().step_by(23)).copied().collect();
@@ -320,14 +322,25 @@ fn what_a_model_cannot_do_is_refused_by_name() {
 #[test]
 fn a_model_is_measured_without_its_weights_being_read() {
     for model in MODELS {
-        let footprint = inspect(&folder(model), &PicklePolicy::Refused).expect("measured");
+        let processor = Arc::new(Processor::whole());
+        let measured =
+            |dtype| inspect(&folder(model), dtype, &PicklePolicy::Refused, &processor).expect("measured");
         let file = std::fs::metadata(folder(model).join("model.safetensors")).expect("a file").len();
+        let footprint = measured(Dtype::Float32);
         // Two bytes a number in the file, four in memory.
         assert!(
-            footprint.resident_bytes > file && footprint.resident_bytes < 2 * file,
+            footprint.resident_bytes > file && footprint.resident_bytes < 5 * file / 2,
             "{footprint:?} {file}"
         );
         assert!(footprint.scratch_bytes > 0);
+        assert!(measured(Dtype::Int8).resident_bytes < measured(Dtype::Bfloat16).resident_bytes);
+        assert!(measured(Dtype::Bfloat16).resident_bytes < footprint.resident_bytes);
         engine(model).canary().expect("finite");
+        for dtype in [Dtype::Auto, Dtype::Bfloat16, Dtype::Int8] {
+            let engine = load(&folder(model), dtype, &PicklePolicy::Refused, &processor).expect("a model");
+            engine.canary().expect("finite");
+        }
+        let refused = load(&folder(model), Dtype::Float16, &PicklePolicy::Refused, &processor);
+        assert!(refused.err().is_some_and(|error| error.to_string().contains("float16")));
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn transcribe<F: Forward>(
             max_initial_index: generation.max_initial_timestamp_index,
         }),
     };
-    let mel = engine.mel.clip(&job.samples);
+    let mel = engine.mel.clip(&engine.forward.team().enter(), &job.samples);
     run(&Transcription { engine, job, control, request, mel, rules })
 }
 
