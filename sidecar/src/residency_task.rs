@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ostler_crds::serving_plan::ServingPlan;
-use ostler_inference::engine::Engine;
+use ostler_inference::engine::{Engine, SpokenLanguages};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -68,6 +68,7 @@ pub(crate) fn start(
         meters: HashMap::new(),
         prepared: HashMap::new(),
         engines: HashMap::new(),
+        languages: HashMap::new(),
         targets: HashMap::new(),
         plan_generation: 0,
         least_percent: 0,
@@ -97,6 +98,8 @@ struct Task {
     meters: HashMap<EntryId, Meter>,
     prepared: HashMap<EntryId, Prepared>,
     engines: HashMap<EntryId, Loaded>,
+    /// What loaded models said, which stays true while their files are the same.
+    languages: HashMap<EntryId, Arc<SpokenLanguages>>,
     targets: HashMap<EntryId, Target>,
     plan_generation: i64,
     least_percent: u8,
@@ -173,6 +176,9 @@ impl Task {
             Command::Loaded { entry, attempt, outcome } => match outcome {
                 Ok(engine) => {
                     let instances = self.targets.get(&entry).map_or(1, |target| target.instances);
+                    if let Some(languages) = engine.spoken_languages() {
+                        self.languages.insert(entry, Arc::new(languages));
+                    }
                     self.engines.insert(entry, Loaded { engine, slots: Arc::new(Slots::new(instances)) });
                     self.feed(Event::Loaded { entry, attempt })
                 }
@@ -231,6 +237,7 @@ impl Task {
             residency: &self.residency,
             meters: &self.meters,
             prepared: &self.prepared,
+            languages: &self.languages,
             started_at: self.started_at,
             plan_generation: self.plan_generation,
             budget_bytes: self.budget_bytes,

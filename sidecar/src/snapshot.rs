@@ -1,8 +1,11 @@
 //! What a pod holds at one moment, for reports, metrics and progress. Plain values, written by the residency task.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use ostler_crds::names::{Dtype, LoadPolicy, Task};
 use ostler_crds::status::{FailureLocation, VersionState};
+use ostler_inference::engine::SpokenLanguages;
 use serde::Serialize;
 
 use crate::target::VersionKey;
@@ -55,6 +58,9 @@ pub struct VersionSnapshot {
     /// The revision of an older pin that answers until this one is loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serving_revision: Option<String>,
+    /// The languages that a model for translation said it knows when it was loaded.
+    #[serde(skip)]
+    pub languages: Option<Arc<SpokenLanguages>>,
 }
 
 /// How far a transfer is. -1 means unknown.

@@ -17,6 +17,20 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`EngineError::NotFinite`] where weights or outputs are NaN or infinite.
     fn canary(&self) -> Result<(), EngineError>;
+
+    /// The languages that a model for translation knows by itself; `None` where it does not say.
+    fn spoken_languages(&self) -> Option<SpokenLanguages> {
+        None
+    }
+}
+
+/// The languages of a model for translation. Every source can be translated into every target.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SpokenLanguages {
+    /// What texts may be in: the shortest code that the model takes for each (`de`, `zh-hant`, `ace_Arab`).
+    pub sources: Vec<String>,
+    /// What they can be translated into.
+    pub targets: Vec<String>,
 }
 
 /// What a caller can do to a running job: cancel it, and hear of its progress.
@@ -146,6 +160,30 @@ pub struct TranslateJob {
     pub beams: Option<usize>,
     /// Split texts into sentences first. Without it an over-long text is an error.
     pub split_sentences: bool,
+    /// What the texts are written in.
+    pub format: TextFormat,
+    /// How many further translations of each text to give, if the search finds as many; it follows at least one
+    /// beam more than that.
+    pub alternatives: usize,
+}
+
+/// What texts are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TextFormat {
+    /// Nothing but text.
+    #[default]
+    Plain,
+    /// HTML, whose tags stay.
+    Html,
+}
+
+/// The translation of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Translation {
+    /// The most probable one that the search found.
+    pub text: String,
+    /// Others, less and less probable.
+    pub alternatives: Vec<String>,
 }
 
 /// Texts to label.
@@ -161,7 +199,7 @@ pub enum Output {
     /// Of [`Job::Transcribe`].
     Transcript(Transcript),
     /// Of [`Job::Translate`]: one text for each.
-    Translations(Vec<String>),
+    Translations(Vec<Translation>),
     /// Of [`Job::Classify`]: for each text every label, most probable first.
     Labels(Vec<Vec<LabelScore>>),
 }

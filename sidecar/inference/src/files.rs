@@ -27,7 +27,9 @@ pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 pub const SOURCE_SENTENCEPIECE: &str = "source.spm";
 /// Marian: the sentencepiece model of the target language.
 pub const TARGET_SENTENCEPIECE: &str = "target.spm";
-/// Marian: the numbers of the pieces, of both languages or of the source.
+/// mBART-50, M2M100 and NLLB: the sentencepiece model of all languages.
+pub const SENTENCEPIECE: &str = "sentencepiece.bpe.model";
+/// Marian: the numbers of the pieces, of both languages or of the source. M2M100: of all.
 pub const VOCABULARY: &str = "vocab.json";
 /// Marian: the numbers of the target's pieces, where they are apart.
 pub const TARGET_VOCABULARY: &str = "target_vocab.json";
@@ -38,7 +40,29 @@ struct Companions {
     optional: &'static [&'static str],
 }
 
-const fn companions(task: Task) -> Companions {
+/// What a repository for translation has beside [`CONFIG`]: Marian's two sentencepiece models, or one tokenizer for
+/// all languages.
+fn translation_companions(is_there: impl Fn(&str) -> bool) -> Companions {
+    const MARIAN: Companions = Companions {
+        required: &[CONFIG, SOURCE_SENTENCEPIECE, TARGET_SENTENCEPIECE, VOCABULARY],
+        optional: &[GENERATION_CONFIG, TOKENIZER_CONFIG, TARGET_VOCABULARY, "special_tokens_map.json"],
+    };
+    const TOGETHER: Companions = Companions {
+        required: &[CONFIG],
+        optional: &[
+            SENTENCEPIECE,
+            TOKENIZER,
+            VOCABULARY,
+            GENERATION_CONFIG,
+            TOKENIZER_CONFIG,
+            "special_tokens_map.json",
+        ],
+    };
+    let is_marian = is_there(SOURCE_SENTENCEPIECE) || is_there(TARGET_SENTENCEPIECE);
+    if !is_marian && (is_there(SENTENCEPIECE) || is_there(TOKENIZER)) { TOGETHER } else { MARIAN }
+}
+
+fn companions(task: Task, is_there: impl Fn(&str) -> bool) -> Companions {
     match task {
         Task::AutomaticSpeechRecognition => Companions {
             required: &[CONFIG, TOKENIZER],
@@ -51,10 +75,7 @@ const fn companions(task: Task) -> Companions {
                 "normalizer.json",
             ],
         },
-        Task::Translation => Companions {
-            required: &[CONFIG, SOURCE_SENTENCEPIECE, TARGET_SENTENCEPIECE, VOCABULARY],
-            optional: &[GENERATION_CONFIG, TOKENIZER_CONFIG, TARGET_VOCABULARY, "special_tokens_map.json"],
-        },
+        Task::Translation => translation_companions(is_there),
         Task::TextClassification => Companions {
             required: &[CONFIG, TOKENIZER],
             optional: &[TOKENIZER_CONFIG, "special_tokens_map.json"],
@@ -67,7 +88,8 @@ const fn companions(task: Task) -> Companions {
 pub fn max_bytes(name: &str) -> u64 {
     match name {
         TOKENIZER => 64 << 20,
-        SOURCE_SENTENCEPIECE | TARGET_SENTENCEPIECE | VOCABULARY | TARGET_VOCABULARY => 16 << 20,
+        SOURCE_SENTENCEPIECE | TARGET_SENTENCEPIECE | SENTENCEPIECE => 16 << 20,
+        VOCABULARY | TARGET_VOCABULARY => 16 << 20,
         SAFETENSORS_INDEX => 16 << 20,
         _ => 4 << 20,
     }
@@ -82,10 +104,14 @@ pub fn max_bytes(name: &str) -> u64 {
 /// allowed, [`LoadError::Corrupted`] a file beyond [`max_bytes`].
 pub fn select(task: Task, files: &[(String, u64)], allow_pickle: bool) -> Result<Vec<String>, LoadError> {
     let is_there = |name: &str| files.iter().any(|(file, _)| file == name);
-    let Companions { required, optional } = companions(task);
+    let Companions { required, optional } = companions(task, is_there);
     for name in required {
         if !is_there(name) {
-            let reason = format!("a repository for {task} has {}", required.join(", "));
+            let other = match task {
+                Task::Translation => format!(", or {SENTENCEPIECE} or {TOKENIZER} instead"),
+                _ => String::new(),
+            };
+            let reason = format!("a repository for {task} has {}{other}", required.join(", "));
             return Err(LoadError::MissingFile { file: (*name).to_owned(), reason });
         }
     }
@@ -257,6 +283,19 @@ mod tests {
             "vocab.json",
         ];
         assert_eq!(selected, expected);
+    }
+
+    #[test]
+    fn a_translator_of_many_languages_comes_with_its_one_tokenizer() {
+        let cases: [&[&str]; 3] = [
+            &["config.json", "model.safetensors", "sentencepiece.bpe.model", "vocab.json"],
+            &["config.json", "model.safetensors", "sentencepiece.bpe.model"],
+            &["config.json", "model.safetensors", "tokenizer.json"],
+        ];
+        for names in cases {
+            let files = listing(&[names, &["flax_model.msgpack", "README.md"]].concat());
+            assert_eq!(select(Task::Translation, &files, true).unwrap(), names);
+        }
     }
 
     #[test]

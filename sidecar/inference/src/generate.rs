@@ -11,5 +11,5 @@ mod search;
 pub use beam::{BeamOptions, EarlyStopping, Hypothesis};
 pub use config::GenerationConfig;
 pub use processors::LogitsProcessor;
-pub use scores::{argmax, log_softmax};
-pub use search::{Decoder, SearchOptions, search};
+pub use scores::{are_finite, log_softmax};
+pub use search::{Decoder, SearchOptions, search, search_all};

@@ -2,6 +2,8 @@
 //!
 //! The list is the one of OpenAI's tokenizer, in the order of its token ids.
 
+use isolang::Language as Language639;
+
 /// A language as Whisper writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Language {
@@ -27,6 +29,27 @@ pub fn parse(text: &str) -> Option<Language> {
         .iter()
         .find(|(code, name)| *code == canonical || *name == canonical)
         .map(|&(code, name)| Language { code, name })
+}
+
+/// The English name of the language of any common code (`de`, `deu_Latn`, `zh-Hant`), with the script where the code
+/// names one; `None` where there is no such language.
+#[must_use]
+pub fn english_name(code: &str) -> Option<String> {
+    let mut parts = code.split(['-', '_']).filter(|part| !part.is_empty());
+    let language = parts.next()?.to_lowercase();
+    let script = parts.find(|part| part.len() == 4);
+    let iso = || Language639::from_639_1(&language).or_else(|| Language639::from_639_3(&language));
+    let name = match by_code(&language) {
+        Some(known) => known.name.to_owned(),
+        None => iso()?.to_name().to_owned(),
+    };
+    let mut letters = name.chars();
+    let capitalised: String =
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    Some(match script {
+        Some(script) => format!("{capitalised} ({script})"),
+        None => capitalised,
+    })
 }
 
 /// Every language, in the order of the token ids.
@@ -165,6 +188,22 @@ mod tests {
         assert_eq!(parse("yue").map(|language| language.name), Some("cantonese"));
         assert_eq!(parse("klingon"), None);
         assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn languages_beyond_whisper_s_have_names_too() {
+        let cases = [
+            ("de", Some("German")),
+            ("zh-Hant", Some("Chinese (Hant)")),
+            ("arz", Some("Egyptian Arabic")),
+            ("eng_Latn", Some("English (Latn)")),
+            ("xh", Some("Xhosa")),
+            ("qqq", None),
+            ("", None),
+        ];
+        for (code, expected) in cases {
+            assert_eq!(english_name(code).as_deref(), expected, "{code}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::files;
 use crate::processor::Processor;
 use crate::weights::Purpose;
-use crate::{classify, marian, whisper};
+use crate::{classify, seq2seq, whisper};
 
 /// How a model is to be loaded.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ struct ModelType {
 
 /// The architectures that there are engines for.
 enum Family {
-    Marian,
+    Translator(seq2seq::Family),
     Classifier(classify::Architecture),
     Whisper,
 }
@@ -45,12 +45,15 @@ enum Family {
 /// # Errors
 /// As [`load`], but for what only the weights' numbers can show.
 pub fn inspect(folder: &Path, task: Task, options: &LoadOptions) -> Result<Footprint, LoadError> {
+    let LoadOptions { dtype, pickle, processor } = options;
     let family = family(folder, task)?;
-    check_dtype(&family, options.dtype)?;
+    check_dtype(&family, *dtype)?;
     match family {
-        Family::Marian => marian::inspect(folder, &options.pickle),
-        Family::Classifier(architecture) => classify::inspect(folder, architecture, &options.pickle),
-        Family::Whisper => whisper::inspect(folder, options.dtype, &options.pickle, &options.processor),
+        Family::Translator(family) => {
+            seq2seq::inspect(&seq2seq::Origin { folder, family, pickle }, *dtype, processor)
+        }
+        Family::Classifier(architecture) => classify::inspect(folder, architecture, pickle),
+        Family::Whisper => whisper::inspect(folder, *dtype, pickle, processor),
     }
 }
 
@@ -59,24 +62,27 @@ pub fn inspect(folder: &Path, task: Task, options: &LoadOptions) -> Result<Footp
 /// # Errors
 /// [`LoadError`] names the file, and the tensor or field, that is missing, damaged, unsafe or not supported.
 pub fn load(folder: &Path, task: Task, options: &LoadOptions) -> Result<Box<dyn Engine>, LoadError> {
+    let LoadOptions { dtype, pickle, processor } = options;
     let family = family(folder, task)?;
-    check_dtype(&family, options.dtype)?;
+    check_dtype(&family, *dtype)?;
     match family {
-        Family::Marian => Ok(Box::new(marian::load(folder, &options.pickle, Purpose::Run)?)),
-        Family::Classifier(architecture) => {
-            Ok(Box::new(classify::load(folder, architecture, &options.pickle, Purpose::Run)?))
+        Family::Translator(family) => {
+            let origin = seq2seq::Origin { folder, family, pickle };
+            Ok(Box::new(seq2seq::load(&origin, *dtype, processor)?))
         }
-        Family::Whisper => whisper::load(folder, options.dtype, &options.pickle, &options.processor),
+        Family::Classifier(architecture) => {
+            Ok(Box::new(classify::load(folder, architecture, pickle, Purpose::Run)?))
+        }
+        Family::Whisper => whisper::load(folder, *dtype, pickle, processor),
     }
 }
 
 /// The number format that a model of a task is computed in where `dtype` is asked for.
 #[must_use]
 pub fn computed_dtype(task: Task, dtype: Dtype, processor: &Processor) -> Dtype {
+    let has_bfloat16 = processor.kernels().instructions().has_bfloat16();
     match (task, dtype) {
-        (Task::AutomaticSpeechRecognition, Dtype::Auto)
-            if processor.kernels().instructions().has_bfloat16() =>
-        {
+        (Task::AutomaticSpeechRecognition | Task::Translation, Dtype::Auto) if has_bfloat16 => {
             Dtype::Bfloat16
         }
         // The one format that every engine computes in.
@@ -88,7 +94,7 @@ pub fn computed_dtype(task: Task, dtype: Dtype, processor: &Processor) -> Dtype 
 fn check_dtype(family: &Family, dtype: Dtype) -> Result<(), LoadError> {
     match dtype {
         // It checks for itself, as all will that compute on the kernels.
-        _ if matches!(family, Family::Whisper) => Ok(()),
+        _ if matches!(family, Family::Whisper | Family::Translator(_)) => Ok(()),
         Dtype::Auto | Dtype::Float32 => Ok(()),
         Dtype::Bfloat16 | Dtype::Float16 | Dtype::Int8 => Err(LoadError::Incompatible(format!(
             "dtype {dtype} does not run here yet; write auto or float32"
@@ -100,12 +106,14 @@ fn family(folder: &Path, task: Task) -> Result<Family, LoadError> {
     let ModelType { model_type } = files::read_json(folder, files::CONFIG)?;
     let known = match task {
         Task::AutomaticSpeechRecognition => "whisper",
-        Task::Translation => "marian",
+        Task::Translation => "marian, mbart, m2m_100",
         Task::TextClassification => "xlm-roberta, roberta, bert",
     };
     match (task, model_type.as_str()) {
         (Task::AutomaticSpeechRecognition, "whisper") => Ok(Family::Whisper),
-        (Task::Translation, "marian") => Ok(Family::Marian),
+        (Task::Translation, "marian") => Ok(Family::Translator(seq2seq::Family::Marian)),
+        (Task::Translation, "mbart") => Ok(Family::Translator(seq2seq::Family::Mbart)),
+        (Task::Translation, "m2m_100") => Ok(Family::Translator(seq2seq::Family::M2m100)),
         (Task::TextClassification, "xlm-roberta" | "roberta") => {
             Ok(Family::Classifier(classify::Architecture::XlmRoberta))
         }

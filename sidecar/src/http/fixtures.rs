@@ -10,7 +10,7 @@ use ostler_crds::names::StorageUri;
 use ostler_crds::serving_plan::ServingPlan;
 use ostler_crds::status::FailureLocation;
 use ostler_inference::engine::{
-    Control, Engine, EngineError, Job, JobProgress, LabelScore, Output, Segment, Transcript,
+    Control, Engine, EngineError, Job, JobProgress, LabelScore, Output, Segment, Transcript, Translation,
 };
 use serde_json::json;
 
@@ -188,7 +188,10 @@ impl Engine for FakeEngine {
                 if job.texts.iter().any(|text| text == "damaged") {
                     return Err(EngineError::NotFinite("the logits"));
                 }
-                let translate = |text: &String| format!("{source}>{target} {text}");
+                let translate = |text: &String| Translation {
+                    text: format!("{source}>{target} {text}"),
+                    alternatives: (1..=job.alternatives).map(|number| format!("{number} {text}")).collect(),
+                };
                 Ok(Output::Translations(job.texts.iter().map(translate).collect()))
             }
             Job::Classify(job) => {

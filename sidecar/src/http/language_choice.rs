@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::error::ApiError;
 use super::excerpt::excerpt;
+use crate::snapshot::Snapshot;
 
 /// A language in the answer of `/languages`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,20 +29,28 @@ pub(super) struct Detection {
     pub(super) language: String,
 }
 
-/// Every language that some pair of the plan translates from or into, with its targets. A language is its own
-/// target too, as in LibreTranslate, where such a translation gives the text back.
-pub(super) fn served(plan: &ServingPlan) -> Vec<ServedLanguage> {
+/// Every language that some pair of the plan, or a model that knows its languages itself and was loaded, translates
+/// from or into, with its targets. A language is its own target too, as in LibreTranslate, where such a translation
+/// gives the text back.
+pub(super) fn served(plan: &ServingPlan, snapshot: &Snapshot) -> Vec<ServedLanguage> {
     let mut targets: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for pair in plan.models.iter().flat_map(pairs) {
-        for language in [pair.source(), pair.target()] {
-            targets.entry(language).or_default().insert(language);
-        }
+        targets.entry(pair.target()).or_default();
         targets.entry(pair.source()).or_default().insert(pair.target());
     }
-    let own = |(code, targets): (&str, BTreeSet<&str>)| ServedLanguage {
-        code: code.to_owned(),
-        name: name(code),
-        targets: targets.into_iter().map(str::to_owned).collect(),
+    let universal = snapshot.versions.iter().filter(|version| version.key.language_pair.is_none());
+    for languages in universal.filter_map(|version| version.languages.as_deref()) {
+        for target in &languages.targets {
+            targets.entry(target).or_default();
+        }
+        for source in &languages.sources {
+            targets.entry(source).or_default().extend(languages.targets.iter().map(String::as_str));
+        }
+    }
+    let own = |(code, mut targets): (&str, BTreeSet<&str>)| {
+        targets.insert(code);
+        let targets = targets.into_iter().map(str::to_owned).collect();
+        ServedLanguage { code: code.to_owned(), name: name(code), targets }
     };
     targets.into_iter().map(own).collect()
 }
@@ -192,9 +201,7 @@ fn pairs(model: &PlannedModel) -> impl Iterator<Item = &LanguagePair> {
 
 /// The English name of a language, its code where it has none here.
 fn name(code: &str) -> String {
-    let Some(language) = languages::parse(code) else { return code.to_owned() };
-    let mut letters = language.name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    languages::english_name(code).unwrap_or_else(|| code.to_owned())
 }
 
 #[cfg(test)]

@@ -8,5 +8,5 @@ use super::language_choice::{ServedLanguage, served};
 
 /// What can be translated, and into what.
 pub(super) async fn languages(State(api): State<Api>) -> Json<Vec<ServedLanguage>> {
-    Json(served(&api.app.manager.plan()))
+    Json(served(&api.app.manager.plan(), &api.app.manager.snapshot()))
 }

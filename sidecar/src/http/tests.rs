@@ -268,7 +268,7 @@ async fn translation_requests_fail_in_libretranslates_shape() {
     for (request, status, text) in [
         (translate(json!({"q": ""})), 400, "Invalid request: missing q parameter"),
         (translate(json!({"target": "it"})), 400, "\"it\" is not available as a target language from \"en\""),
-        (translate(json!({"format": "html"})), 400, "format is not supported here"),
+        (translate(json!({"format": "md"})), 400, "format: \"md\" is not one of"),
         (translate(json!({"model": "none"})), 404, "there is no model \"none\""),
         (translate(json!({"model": "whisper"})), 400, "model: \"whisper\" has the task"),
         (translate(json!({"model": "translation@v7"})), 404, "the model \"translation\" has no version"),

@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use ostler_crds::names::Task;
-use ostler_inference::engine::{Job, Output, TranslateJob};
+use ostler_inference::engine::{Job, Output, TextFormat, TranslateJob, Translation};
+use ostler_inference::text::html::HtmlDocument;
 use serde::Serialize;
 
 use super::api::{self, Api};
@@ -26,6 +27,8 @@ struct Answer {
     translated_text: OneOrMany<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detected_language: Option<OneOrMany<Detection>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alternatives: Option<OneOrMany<Vec<String>>>,
 }
 
 /// One text goes back as one, a list as a list.
@@ -60,9 +63,10 @@ pub(super) async fn translate(
     let (sources, detections) = match request.source {
         Source::Language(language) => (vec![language; texts.len()], None),
         Source::Auto => {
-            let (labels, _) = classify(&api, &caller, None, texts.clone()).await?;
+            let proses = proses(&texts, request.format);
+            let (labels, _) = classify(&api, &caller, None, proses.clone()).await?;
             let plan = api.app.manager.plan();
-            let detections: Option<Vec<_>> = detected(&plan, &texts, &labels).into_iter().collect();
+            let detections: Option<Vec<_>> = detected(&plan, &proses, &labels).into_iter().collect();
             let detections = detections.ok_or_else(|| ApiError::InvalidParameter {
                 parameter: "source".to_owned(),
                 message: "the language could not be detected; name it".to_owned(),
@@ -76,11 +80,15 @@ pub(super) async fn translate(
         model: request.model.as_deref().or(caller.model.as_deref()),
         target: &request.target,
         split_sentences: request.split_sentences,
+        format: request.format,
+        alternatives: request.alternatives,
     };
     let (translated, used) = job.translate(texts, &sources).await?;
     let is_list = request.texts.is_list;
+    let (texts, others) = translated.into_iter().map(|one| (one.text, one.alternatives)).unzip();
     let answer = Answer {
-        translated_text: OneOrMany::of(translated, is_list),
+        translated_text: OneOrMany::of(texts, is_list),
+        alternatives: (request.alternatives > 0).then(|| OneOrMany::of(others, is_list)),
         detected_language: detections.map(|detections| OneOrMany::of(detections, is_list)),
     };
     let mut response = Json(answer).into_response();
@@ -95,6 +103,18 @@ struct Batch<'request> {
     model: Option<&'request str>,
     target: &'request str,
     split_sentences: bool,
+    format: TextFormat,
+    alternatives: usize,
+}
+
+/// What readers see of the texts, which is what their language is told by.
+fn proses(texts: &[String], format: TextFormat) -> Vec<String> {
+    let prose = |text: &String| match format {
+        TextFormat::Plain => text.clone(),
+        // What cannot be read is refused where it is translated.
+        TextFormat::Html => HtmlDocument::parse(text).map_or_else(|_| text.clone(), |html| html.prose()),
+    };
+    texts.iter().map(prose).collect()
 }
 
 impl Batch<'_> {
@@ -103,13 +123,14 @@ impl Batch<'_> {
         &self,
         texts: Vec<String>,
         sources: &[String],
-    ) -> Result<(Vec<String>, Vec<Provenance>), ApiError> {
+    ) -> Result<(Vec<Translation>, Vec<Provenance>), ApiError> {
         let mut by_source: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, source) in sources.iter().enumerate() {
             by_source.entry(source).or_default().push(index);
         }
         let requests = by_source.keys().map(|source| self.route(source)).collect::<Result<Vec<_>, _>>()?;
-        let mut answers = texts.clone();
+        let own = |text: &String| Translation { text: text.clone(), alternatives: Vec::new() };
+        let mut answers: Vec<Translation> = texts.iter().map(own).collect();
         let mut used = Vec::new();
         for ((source, indexes), request) in by_source.into_iter().zip(requests) {
             let Some(request) = request else { continue };
@@ -121,6 +142,8 @@ impl Batch<'_> {
                 target: Some(self.target.to_owned()),
                 beams: None,
                 split_sentences: self.split_sentences,
+                format: self.format,
+                alternatives: self.alternatives,
             });
             let Output::Translations(translated) = api::run(&lease, job, &[("texts", "q")]).await? else {
                 return Err(api::wrong_output(Task::Translation));

@@ -1,10 +1,14 @@
 //! The fields of LibreTranslate's `/translate` and `/detect`, from JSON or a form, as typed requests. Pure.
 
+use ostler_inference::engine::TextFormat;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use super::excerpt::excerpt;
 use crate::state::Limits;
+
+/// The most further translations of a text: the search follows a beam for each of them.
+const MAX_ALTERNATIVES: u64 = 10;
 
 /// The texts of a request, and the shape in which they came and go back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +37,10 @@ pub(super) struct TranslateRequest {
     pub(super) model: Option<String>,
     /// Ostler's `split`: whether texts are split into sentences first.
     pub(super) split_sentences: bool,
+    /// What the texts are written in.
+    pub(super) format: TextFormat,
+    /// How many further translations of each text are wanted.
+    pub(super) alternatives: usize,
 }
 
 /// Reads the fields of `/translate`.
@@ -54,27 +62,24 @@ pub(super) fn parse_translate(
         language => Source::Language(language.to_owned()),
     };
     let target = required_text(fields, "target")?.to_owned();
-    match text(fields, "format")? {
-        None | Some("text") => {}
-        Some("html") => {
-            return Err(unsupported(
-                "format",
-                "\"html\" is not translated yet; strip the markup and send \"text\"",
-            ));
+    let format = match text(fields, "format")? {
+        None | Some("text") => TextFormat::Plain,
+        Some("html") => TextFormat::Html,
+        Some(other) => {
+            return Err(invalid("format", format!("{} is not one of \"text\", \"html\"", excerpt(other))));
         }
-        Some(other) => return Err(invalid("format", format!("{} is not \"text\"", excerpt(other)))),
-    }
-    match fields.get("alternatives") {
-        None | Some(Value::Null) => {}
-        Some(Value::Number(number)) if number.as_u64() == Some(0) => {}
-        Some(Value::String(number)) if matches!(number.as_str(), "" | "0") => {}
-        Some(_) => {
-            return Err(unsupported(
-                "alternatives",
-                "one translation is made of each text; leave it out or send 0",
-            ));
-        }
-    }
+    };
+    let alternatives = match fields.get("alternatives") {
+        None | Some(Value::Null) => Some(0),
+        Some(Value::Number(number)) => number.as_u64(),
+        // A form has nothing but text.
+        Some(Value::String(number)) if number.is_empty() => Some(0),
+        Some(Value::String(number)) => number.parse().ok(),
+        Some(_) => None,
+    };
+    let alternatives = alternatives
+        .filter(|count| *count <= MAX_ALTERNATIVES)
+        .ok_or_else(|| invalid("alternatives", format!("must be a number from 0 to {MAX_ALTERNATIVES}")))?;
     let split_sentences = match text(fields, "split")? {
         None | Some("sentences") => true,
         Some("never") => false,
@@ -91,6 +96,8 @@ pub(super) fn parse_translate(
         target,
         model: text(fields, "model")?.map(str::to_owned),
         split_sentences,
+        format,
+        alternatives: alternatives as usize,
     })
 }
 
@@ -196,10 +203,6 @@ fn invalid(parameter: &str, message: String) -> ApiError {
     ApiError::InvalidParameter { parameter: parameter.to_owned(), message }
 }
 
-fn unsupported(parameter: &str, message: &str) -> ApiError {
-    ApiError::UnsupportedParameter { parameter: parameter.to_owned(), message: message.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -236,6 +239,9 @@ mod tests {
         assert_eq!(request.texts, Texts { texts: vec!["one".to_owned()], is_list: true });
         assert_eq!((request.source, request.split_sentences), (Source::Auto, false));
         assert_eq!(request.model.as_deref(), Some("m@v2"));
+        let request =
+            parse_translate(&with(json!({"format": "html", "alternatives": "3"})), &limits).unwrap();
+        assert_eq!((request.format, request.alternatives), (TextFormat::Html, 3));
     }
 
     #[test]
@@ -252,10 +258,10 @@ mod tests {
             (json!({"q": ["a", "b", "c", "d"]}), "q: holds 4 texts"),
             (json!({"q": "x".repeat(21)}), "q: is 21 characters"),
             (json!({"source": ["en"]}), "source: is not one text"),
-            (json!({"format": "html"}), "format is not supported here"),
-            (json!({"format": "md"}), "format: \"md\" is not \"text\""),
-            (json!({"alternatives": 3}), "alternatives is not supported here"),
-            (json!({"alternatives": "3"}), "alternatives is not supported here"),
+            (json!({"format": "md"}), "format: \"md\" is not one of"),
+            (json!({"alternatives": 11}), "alternatives: must be a number from 0 to 10"),
+            (json!({"alternatives": "many"}), "alternatives: must be"),
+            (json!({"alternatives": -1}), "alternatives: must be"),
             (json!({"split": "words"}), "split: \"words\""),
             (json!({"qq\n": 1}), "\"qq\\n\": there is no such field"),
         ] {

@@ -32,6 +32,7 @@ impl Task {
             Effect::Unload { entry } => self.unload(entry),
             Effect::Forget { entry } => {
                 self.prepared.remove(&entry);
+                self.languages.remove(&entry);
                 self.meters.remove(&entry);
                 self.targets.remove(&entry);
             }

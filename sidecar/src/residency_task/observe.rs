@@ -1,10 +1,12 @@
 //! What others see of the residency at one moment, put together from what the task knows. Pure.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use ostler_crds::names::LoadPolicy;
 use ostler_crds::status::VersionState;
+use ostler_inference::engine::SpokenLanguages;
 
 use crate::loader::Prepared;
 use crate::progress::{self, Meter};
@@ -16,6 +18,7 @@ pub(super) struct Sources<'task> {
     pub(super) residency: &'task Residency,
     pub(super) meters: &'task HashMap<EntryId, Meter>,
     pub(super) prepared: &'task HashMap<EntryId, Prepared>,
+    pub(super) languages: &'task HashMap<EntryId, Arc<SpokenLanguages>>,
     /// The wall clock at the residency's moment zero.
     pub(super) started_at: Timestamp,
     pub(super) plan_generation: i64,
@@ -57,6 +60,7 @@ fn version(sources: &Sources<'_>, view: &View<'_>) -> VersionSnapshot {
         progress: meter.map(Meter::snapshot),
         last_failure: view.last_failure.map(|record| failure(sources, record)),
         serving_revision: view.predecessor.and_then(|entry| revision(sources, entry)),
+        languages: sources.languages.get(&view.entry).cloned(),
     }
 }
 

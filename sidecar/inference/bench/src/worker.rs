@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use ostler_crds::names::{Dtype, Task};
 use ostler_inference::engine::{
-    Control, Engine, EngineError, Job, LongForm, Output, Temperature, TranscribeJob, TranslateJob,
+    Control, Engine, EngineError, Job, LongForm, Output, Temperature, TextFormat, TranscribeJob, TranslateJob,
 };
 use ostler_inference::error::LoadError;
 use ostler_inference::load::{self, LoadOptions, PicklePolicy};
@@ -148,6 +148,8 @@ fn translate(
             target: None,
             beams: Some(beams),
             split_sentences: false,
+            format: TextFormat::Plain,
+            alternatives: 0,
         })
         .map(Job::Translate)
         .enumerate()
@@ -161,7 +163,8 @@ fn translate(
             let Output::Translations(texts) = engine.run(&job, &Control::default())? else {
                 return Err(WorkerError::OtherAnswer);
             };
-            answers.lock().unwrap_or_else(PoisonError::into_inner)[place] = texts;
+            answers.lock().unwrap_or_else(PoisonError::into_inner)[place] =
+                texts.into_iter().map(|translation| translation.text).collect::<Vec<_>>();
         }
     };
     let start = Instant::now();

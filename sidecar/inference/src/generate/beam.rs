@@ -5,6 +5,11 @@
 //! by their sum of log probabilities over a power of their length. Texts of a batch do not touch each other, so
 //! each has its own search and leaves the batch when it is done.
 
+use ostler_kernels::Kernels;
+
+/// How many scores are looked at together.
+const BLOCK: usize = 128;
+
 /// What transformers stands in for minus infinity, so that sums of it stay finite.
 const IMPOSSIBLE: f32 = -1.0e9;
 
@@ -167,10 +172,17 @@ impl BeamSearch {
         let vocabulary = log_probabilities.len() / beams.max(1);
         let keep = (1 + self.options.end_tokens.len()).max(2) * beams;
         let mut best = Best::new(keep);
+        let kernels = Kernels::best();
         for (parent, row) in log_probabilities.chunks_exact(vocabulary.max(1)).enumerate() {
             let so_far = self.running[parent].score;
-            for (token, log_probability) in row.iter().enumerate() {
-                best.offer(log_probability + so_far, parent, token as u32);
+            for (block, numbers) in row.chunks(BLOCK).enumerate() {
+                // Few blocks hold a candidate, and to find the greatest of one costs less than to look at each.
+                if !best.takes(kernels.greatest(numbers) + so_far) {
+                    continue;
+                }
+                for (place, log_probability) in numbers.iter().enumerate() {
+                    best.offer(log_probability + so_far, parent, (block * BLOCK + place) as u32);
+                }
             }
         }
         let is_end = |token| self.options.end_tokens.contains(&token) || length >= self.options.max_length;
@@ -246,8 +258,13 @@ impl Best {
         Self { keep, sorted: Vec::with_capacity(keep + 1) }
     }
 
+    /// Whether a score would be among them.
+    fn takes(&self, score: f32) -> bool {
+        self.sorted.len() < self.keep || self.sorted.last().is_none_or(|last| score > last.0)
+    }
+
     fn offer(&mut self, score: f32, parent: usize, token: u32) {
-        if self.sorted.len() == self.keep && self.sorted.last().is_some_and(|last| score <= last.0) {
+        if !self.takes(score) {
             return;
         }
         let place = self.sorted.partition_point(|other| other.0 >= score);

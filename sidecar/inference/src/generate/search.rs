@@ -1,8 +1,10 @@
 //! Drives a decoder through greedy or beam search for a batch of texts.
 
+use ostler_kernels::{Kernels, Lanes};
+
 use super::beam::{BeamOptions, BeamSearch, Hypothesis, Step};
 use super::processors::LogitsProcessor;
-use super::scores::{argmax, log_softmax};
+use super::scores::are_finite;
 use crate::engine::{Control, EngineError};
 
 /// The model's side of a search: it owns the caches of a number of rows.
@@ -12,18 +14,29 @@ pub trait Decoder {
     /// How many tokens there are, and so logits a row.
     fn vocabulary(&self) -> usize;
 
-    /// Appends to each row its tokens, as many for every row, and gives the logits of what follows the last of
-    /// them: rows x vocabulary.
+    /// Appends to each row its tokens, as many for every row, and puts the logits of what follows the last of
+    /// them in the place of what `logits` held: rows x vocabulary. A caller that brings the same `logits` again
+    /// saves their allocation, which is large.
     ///
     /// # Errors
     /// [`EngineError::Cancelled`] where `control` says so, and where the computation fails.
-    fn step(&mut self, tokens: &[Vec<u32>], control: &Control) -> Result<Vec<f32>, EngineError>;
+    fn step(
+        &mut self,
+        tokens: &[Vec<u32>],
+        logits: &mut Vec<f32>,
+        control: &Control,
+    ) -> Result<(), EngineError>;
 
     /// Rearranges the rows: row `i` becomes what row `parents[i]` was. Rows may repeat and vanish.
     ///
     /// # Errors
     /// Where the computation fails.
     fn reorder(&mut self, parents: &[usize]) -> Result<(), EngineError>;
+
+    /// The threads that may share the work on the logits of a step, where the decoder has any.
+    fn lanes(&self) -> Option<&Lanes<'_>> {
+        None
+    }
 }
 
 /// How to search, and by which rules.
@@ -46,6 +59,21 @@ pub fn search(
     options: &SearchOptions<'_>,
     control: &Control,
 ) -> Result<Vec<Hypothesis>, EngineError> {
+    let nothing = || Hypothesis { tokens: Vec::new(), score: 0.0, log_probability: 0.0 };
+    let found = search_all(decoder, prompts, options, control)?;
+    Ok(found.into_iter().map(|found| found.into_iter().next().unwrap_or_else(nothing)).collect())
+}
+
+/// As [`search`], with every sequence that the search ends with, best first: at most as many as there are beams.
+///
+/// # Errors
+/// As [`search`].
+pub fn search_all(
+    decoder: &mut dyn Decoder,
+    prompts: &[Vec<u32>],
+    options: &SearchOptions<'_>,
+    control: &Control,
+) -> Result<Vec<Vec<Hypothesis>>, EngineError> {
     if prompts.is_empty() {
         return Ok(Vec::new());
     }
@@ -56,14 +84,11 @@ pub fn search(
     }
 }
 
-fn step(decoder: &mut dyn Decoder, tokens: &[Vec<u32>], control: &Control) -> Result<Vec<f32>, EngineError> {
-    control.check()?;
-    let logits = decoder.step(tokens, control)?;
-    // Minus infinity would be a rule's work, and rules come later: a model's own logits are all finite.
-    if logits.iter().all(|logit| logit.is_finite()) {
-        Ok(logits)
-    } else {
-        Err(EngineError::NotFinite("a logit"))
+/// Calls `work` with each of the tasks, on the decoder's threads where it has any.
+fn for_each<T: Send>(decoder: &dyn Decoder, tasks: Vec<T>, work: impl Fn(T) + Sync) {
+    match decoder.lanes() {
+        Some(lanes) => lanes.for_each(tasks, work),
+        None => tasks.into_iter().for_each(work),
     }
 }
 
@@ -72,6 +97,23 @@ struct GreedyRow {
     text: usize,
     tokens: Vec<u32>,
     log_probability: f32,
+    /// Whether the model gave numbers for its last token.
+    is_sound: bool,
+}
+
+impl GreedyRow {
+    /// Appends the most probable token that the rules allow.
+    fn advance(&mut self, scores: &mut [f32], processors: &[Box<dyn LogitsProcessor>], kernels: Kernels) {
+        self.is_sound = are_finite(scores);
+        for processor in processors {
+            processor.apply(&self.tokens, scores);
+        }
+        let token = kernels.position_of_greatest(scores);
+        let score = scores.get(token).copied().unwrap_or_default();
+        // Where the rules forbid everything, nothing is left to compare with.
+        self.log_probability += if score.is_finite() { score - kernels.log_sum_exp(scores) } else { score };
+        self.tokens.push(token as u32);
+    }
 }
 
 fn greedy_search(
@@ -79,38 +121,38 @@ fn greedy_search(
     prompts: &[Vec<u32>],
     options: &SearchOptions<'_>,
     control: &Control,
-) -> Result<Vec<Hypothesis>, EngineError> {
-    let vocabulary = decoder.vocabulary();
-    let mut results =
-        vec![Hypothesis { tokens: Vec::new(), score: 0.0, log_probability: 0.0 }; prompts.len()];
-    let mut rows: Vec<GreedyRow> = prompts
-        .iter()
-        .enumerate()
-        .map(|(text, prompt)| GreedyRow { text, tokens: prompt.clone(), log_probability: 0.0 })
-        .collect();
+) -> Result<Vec<Vec<Hypothesis>>, EngineError> {
+    let (vocabulary, kernels) = (decoder.vocabulary(), Kernels::best());
+    let mut results = vec![Vec::new(); prompts.len()];
+    let begun = |(text, prompt): (usize, &Vec<u32>)| GreedyRow {
+        text,
+        tokens: prompt.clone(),
+        log_probability: 0.0,
+        is_sound: true,
+    };
+    let mut rows: Vec<GreedyRow> = prompts.iter().enumerate().map(begun).collect();
     let mut feed = prompts.to_vec();
+    let mut logits = Vec::new();
     while !rows.is_empty() {
-        let mut logits = step(decoder, &feed, control)?;
+        control.check()?;
+        decoder.step(&feed, &mut logits, control)?;
+        let tasks = rows.iter_mut().zip(logits.chunks_exact_mut(vocabulary)).collect();
+        for_each(decoder, tasks, |(row, scores): (&mut GreedyRow, &mut [f32])| {
+            row.advance(scores, options.processors, kernels);
+        });
         let mut going_on = Vec::with_capacity(rows.len());
         let mut places = Vec::with_capacity(rows.len());
-        for (place, (mut row, scores)) in
-            rows.into_iter().zip(logits.chunks_exact_mut(vocabulary)).enumerate()
-        {
-            for processor in options.processors {
-                processor.apply(&row.tokens, scores);
+        for (place, row) in rows.into_iter().enumerate() {
+            if !row.is_sound {
+                return Err(EngineError::NotFinite("a logit"));
             }
-            let token = argmax(scores);
-            log_softmax(scores);
-            row.log_probability += scores.get(token).copied().unwrap_or_default();
-            row.tokens.push(token as u32);
-            if options.beam.end_tokens.contains(&(token as u32))
-                || row.tokens.len() >= options.beam.max_length
-            {
-                results[row.text] = Hypothesis {
+            let has_ended = row.tokens.last().is_some_and(|last| options.beam.end_tokens.contains(last));
+            if has_ended || row.tokens.len() >= options.beam.max_length {
+                results[row.text] = vec![Hypothesis {
                     tokens: row.tokens[prompts[row.text].len()..].to_vec(),
                     score: row.log_probability,
                     log_probability: row.log_probability,
-                };
+                }];
             } else {
                 places.push(place);
                 going_on.push(row);
@@ -125,23 +167,53 @@ fn greedy_search(
     Ok(results)
 }
 
+/// A text whose beam search has not ended.
+struct Group {
+    text: usize,
+    search: BeamSearch,
+    /// What the last step came to; `None` where the model gave no numbers.
+    step: Option<Step>,
+}
+
+impl Group {
+    /// Chooses the sequences to go on with, from the logits of every beam.
+    fn advance(&mut self, logits: &mut [f32], processors: &[Box<dyn LogitsProcessor>], kernels: Kernels) {
+        // Minus infinity is a rule's work, and rules come later: a model's own logits are all finite.
+        if !are_finite(logits) {
+            self.step = None;
+            return;
+        }
+        let rows = self.search.rows().count().max(1);
+        let vocabulary = logits.len() / rows;
+        for (row, scores) in self.search.rows().zip(logits.chunks_exact_mut(vocabulary.max(1))) {
+            kernels.log_softmax(scores);
+            for processor in processors {
+                processor.apply(row, scores);
+            }
+        }
+        self.step = Some(self.search.advance(logits));
+    }
+}
+
 fn beam_search(
     decoder: &mut dyn Decoder,
     prompts: &[Vec<u32>],
     options: &SearchOptions<'_>,
     control: &Control,
-) -> Result<Vec<Hypothesis>, EngineError> {
-    let vocabulary = decoder.vocabulary();
+) -> Result<Vec<Vec<Hypothesis>>, EngineError> {
+    let (vocabulary, kernels) = (decoder.vocabulary(), Kernels::best());
     let beams = options.beam.beams;
-    let mut results =
-        vec![Hypothesis { tokens: Vec::new(), score: 0.0, log_probability: 0.0 }; prompts.len()];
-    let mut searches: Vec<(usize, BeamSearch)> = prompts
-        .iter()
-        .enumerate()
-        .map(|(text, prompt)| (text, BeamSearch::new(options.beam.clone(), prompt)))
-        .collect();
+    let mut results = vec![Vec::new(); prompts.len()];
+    let begun = |(text, prompt): (usize, &Vec<u32>)| Group {
+        text,
+        search: BeamSearch::new(options.beam.clone(), prompt),
+        step: None,
+    };
+    let mut groups: Vec<Group> = prompts.iter().enumerate().map(begun).collect();
     // The prompt is fed once for each text; its row is then repeated for every beam.
-    let prompt_logits = step(decoder, prompts, control)?;
+    let mut prompt_logits = Vec::new();
+    control.check()?;
+    decoder.step(prompts, &mut prompt_logits, control)?;
     let parents: Vec<usize> = (0..prompts.len()).flat_map(|text| std::iter::repeat_n(text, beams)).collect();
     decoder.reorder(&parents)?;
     let mut logits: Vec<f32> = prompt_logits
@@ -149,35 +221,30 @@ fn beam_search(
         .flat_map(|row| std::iter::repeat_n(row, beams).flatten().copied())
         .collect();
     loop {
-        let mut going_on = Vec::with_capacity(searches.len());
-        let mut parents = Vec::with_capacity(searches.len() * beams);
-        let mut feed = Vec::with_capacity(searches.len() * beams);
-        let groups = logits.chunks_exact_mut(vocabulary * beams);
-        for (group, ((text, mut search), scores)) in searches.into_iter().zip(groups).enumerate() {
-            for (row, scores) in search.rows().zip(scores.chunks_exact_mut(vocabulary)) {
-                log_softmax(scores);
-                for processor in options.processors {
-                    processor.apply(row, scores);
-                }
-            }
-            match search.advance(scores) {
-                Step::Continue { parents: chosen, tokens } => {
-                    parents.extend(chosen.into_iter().map(|parent| group * beams + parent));
+        let tasks = groups.iter_mut().zip(logits.chunks_exact_mut(vocabulary * beams)).collect();
+        for_each(decoder, tasks, |(group, logits): (&mut Group, &mut [f32])| {
+            group.advance(logits, options.processors, kernels);
+        });
+        let mut going_on = Vec::with_capacity(groups.len());
+        let mut parents = Vec::with_capacity(groups.len() * beams);
+        let mut feed = Vec::with_capacity(groups.len() * beams);
+        for (place, mut group) in groups.into_iter().enumerate() {
+            match group.step.take() {
+                None => return Err(EngineError::NotFinite("a logit")),
+                Some(Step::Continue { parents: chosen, tokens }) => {
+                    parents.extend(chosen.into_iter().map(|parent| place * beams + parent));
                     feed.extend(tokens.into_iter().map(|token| vec![token]));
-                    going_on.push((text, search));
+                    going_on.push(group);
                 }
-                Step::Done => {
-                    if let Some(best) = search.finish().into_iter().next() {
-                        results[text] = best;
-                    }
-                }
+                Some(Step::Done) => results[group.text] = group.search.finish(),
             }
         }
-        searches = going_on;
-        if searches.is_empty() {
+        groups = going_on;
+        if groups.is_empty() {
             return Ok(results);
         }
         decoder.reorder(&parents)?;
-        logits = step(decoder, &feed, control)?;
+        control.check()?;
+        decoder.step(&feed, &mut logits, control)?;
     }
 }

@@ -22,8 +22,15 @@ fn the_shipped_models_load_for_their_task_in_both_formats_that_run() {
 
 #[test]
 fn a_format_that_does_not_run_is_named() {
-    for dtype in [Dtype::Bfloat16, Dtype::Float16, Dtype::Int8] {
-        let error = inspect(&shipped("opus-mt-en-de"), Task::Translation, &options(dtype)).unwrap_err();
+    let labels = (Task::TextClassification, "xlm-roberta-language-detection");
+    let cases = [
+        (Dtype::Float16, (Task::Translation, "opus-mt-en-de")),
+        (Dtype::Bfloat16, labels),
+        (Dtype::Float16, labels),
+        (Dtype::Int8, labels),
+    ];
+    for (dtype, (task, name)) in cases {
+        let error = inspect(&shipped(name), task, &options(dtype)).unwrap_err();
         assert_eq!(error.reason(), "Incompatible");
         assert!(error.to_string().contains(&dtype.to_string()), "{error}");
     }
@@ -33,7 +40,7 @@ fn a_format_that_does_not_run_is_named() {
 fn an_architecture_that_the_task_has_no_engine_for_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let cases = [
-        (Task::Translation, "mbart"),
+        (Task::Translation, "nllb-moe"),
         (Task::Translation, "whisper"),
         (Task::AutomaticSpeechRecognition, "wav2vec2"),
         (Task::TextClassification, "deberta-v2"),

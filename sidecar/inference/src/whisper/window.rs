@@ -87,13 +87,14 @@ impl<'a, F: Forward> Windows<'a, F> {
         let mut rows = self.rows(&vec![window; samples])?;
         let mut drawn = vec![(prompt.tokens.clone(), 0.0); samples];
         let mut going_on: Vec<usize> = (0..samples).collect();
+        let mut logits = Vec::new();
         while !going_on.is_empty() {
             control.check()?;
             let feed: Vec<Vec<u32>> = going_on
                 .iter()
                 .map(|sample| drawn[*sample].0.last().copied().into_iter().collect())
                 .collect();
-            let mut logits = generate::Decoder::step(&mut rows, &feed, control)?;
+            generate::Decoder::step(&mut rows, &feed, &mut logits, control)?;
             if logits.iter().any(|logit| !logit.is_finite()) {
                 return Err(EngineError::NotFinite("a logit"));
             }
@@ -153,15 +154,19 @@ impl<S: Session> generate::Decoder for Rows<S> {
         self.vocabulary
     }
 
-    fn step(&mut self, tokens: &[Vec<u32>], control: &Control) -> Result<Vec<f32>, EngineError> {
-        if let Some(logits) = self.first_logits.take() {
-            return Ok(logits);
+    fn step(
+        &mut self,
+        tokens: &[Vec<u32>],
+        logits: &mut Vec<f32>,
+        control: &Control,
+    ) -> Result<(), EngineError> {
+        if let Some(first) = self.first_logits.take() {
+            *logits = first;
+            return Ok(());
         }
         let rows: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
         let last = rows.first().map_or(0, |row| row.len().saturating_sub(1));
-        let mut logits = Vec::new();
-        self.session.feed(&rows, &[last], &mut logits, control)?;
-        Ok(logits)
+        self.session.feed(&rows, &[last], logits, control)
     }
 
     fn reorder(&mut self, parents: &[usize]) -> Result<(), EngineError> {

@@ -29,6 +29,7 @@ fn version(name: &str, state: VersionState, failure: Option<&str>) -> VersionSna
             retry_at: None,
         }),
         serving_revision: None,
+        languages: None,
     }
 }
 

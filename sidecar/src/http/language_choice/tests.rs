@@ -1,5 +1,11 @@
+use std::sync::Arc;
+
+use ostler_inference::engine::SpokenLanguages;
+
 use super::*;
 use crate::http::fixtures::plan;
+use crate::snapshot::VersionSnapshot;
+use crate::target::VersionKey;
 
 fn model(name: &str) -> ModelName {
     name.parse().unwrap()
@@ -11,11 +17,42 @@ fn label(label: &str, score: f32) -> LabelScore {
 
 #[test]
 fn languages_have_names_and_targets() {
-    let json = serde_json::to_value(served(&plan())).unwrap();
+    let json = serde_json::to_value(served(&plan(), &Snapshot::default())).unwrap();
     let expected = serde_json::json!([
         {"code": "de", "name": "German", "targets": ["de", "en"]},
         {"code": "en", "name": "English", "targets": ["de", "en", "fr"]},
         {"code": "fr", "name": "French", "targets": ["fr"]},
+    ]);
+    assert_eq!(json, expected);
+}
+
+#[test]
+fn a_loaded_model_of_many_languages_is_listed_with_them() {
+    use ostler_crds::names::{Dtype, LoadPolicy};
+    use ostler_crds::status::VersionState;
+
+    let list = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect();
+    let languages = SpokenLanguages { sources: list(&["de", "arz"]), targets: list(&["de", "zh-hant"]) };
+    let version = VersionSnapshot {
+        key: VersionKey { model: model("nllb"), version: "v1".parse().unwrap(), language_pair: None },
+        task: Task::Translation,
+        load: LoadPolicy::Lazy,
+        dtype: Dtype::Auto,
+        revision: String::new(),
+        state: VersionState::Loaded,
+        resident_bytes: 0,
+        progress: None,
+        last_failure: None,
+        serving_revision: None,
+        languages: Some(Arc::new(languages)),
+    };
+    let snapshot = Snapshot { versions: vec![version], ..Snapshot::default() };
+    let empty = ServingPlan { models: Vec::new(), ..plan() };
+    let json = serde_json::to_value(served(&empty, &snapshot)).unwrap();
+    let expected = serde_json::json!([
+        {"code": "arz", "name": "Egyptian Arabic", "targets": ["arz", "de", "zh-hant"]},
+        {"code": "de", "name": "German", "targets": ["de", "zh-hant"]},
+        {"code": "zh-hant", "name": "Chinese (hant)", "targets": ["zh-hant"]},
     ]);
     assert_eq!(json, expected);
 }

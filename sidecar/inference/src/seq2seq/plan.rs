@@ -1,7 +1,7 @@
 //! A translation job as the sentences that the model translates, and how answers are put together from them.
 
-use super::languages::target_code;
-use super::tokenizer::{MarianTokenizer, split_language_code};
+use super::languages::Direction;
+use super::tokenizer::TextTokenizer;
 use crate::engine::{Control, EngineError, TranslateJob};
 use crate::text::{self, Part};
 use crate::tokenize::MAX_PIECE_TEXT_BYTES;
@@ -10,6 +10,24 @@ use crate::tokenize::MAX_PIECE_TEXT_BYTES;
 const MAX_TEXT_BYTES: usize = 1 << 20;
 /// The most texts of a job.
 const MAX_TEXTS: usize = 4096;
+
+/// Refuses jobs that are too large.
+///
+/// # Errors
+/// [`EngineError::InvalidInput`] with the limit.
+pub(super) fn check_size(job: &TranslateJob) -> Result<(), EngineError> {
+    let refused = |message| Err(EngineError::InvalidInput { parameter: "texts", message });
+    if job.texts.len() > MAX_TEXTS {
+        let count = job.texts.len();
+        return refused(format!("there are {count}, at most {MAX_TEXTS} are translated at once"));
+    }
+    match job.texts.iter().map(String::len).max() {
+        Some(longest) if longest > MAX_TEXT_BYTES => {
+            refused(format!("a text has {longest} bytes, at most {MAX_TEXT_BYTES} are translated"))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// A stretch of an answer.
 enum Slot {
@@ -23,67 +41,67 @@ enum Slot {
 pub(super) struct Plan {
     /// What is translated, each on its own.
     pub(super) units: Vec<Vec<u32>>,
+    /// The token that every translation starts with.
+    pub(super) forced_begin: Option<u32>,
     answers: Vec<Vec<Slot>>,
 }
 
 impl Plan {
-    /// Cuts the texts of a job into units of at most `longest` tokens.
+    /// Cuts the texts of a job, out of what they are written in, into units of at most `longest` tokens.
     ///
     /// # Errors
     /// [`EngineError::InvalidInput`] where a text is too long, or the model does not speak its language.
     pub(super) fn new(
         job: &TranslateJob,
-        tokenizer: &MarianTokenizer,
+        texts: &[String],
+        tokenizer: &TextTokenizer,
         longest: usize,
         control: &Control,
     ) -> Result<Self, EngineError> {
-        let code = target_code(tokenizer, job.source.as_deref(), job.target.as_deref())?;
-        if job.texts.len() > MAX_TEXTS {
-            let message =
-                format!("there are {}, at most {MAX_TEXTS} are translated at once", job.texts.len());
-            return Err(EngineError::InvalidInput { parameter: "texts", message });
-        }
+        let direction = tokenizer.languages.direction(job.source.as_deref(), job.target.as_deref())?;
         let mut planner = Planner { tokenizer, longest, control, units: Vec::new() };
-        let mut answers = Vec::with_capacity(job.texts.len());
-        for text in &job.texts {
+        let mut answers = Vec::with_capacity(texts.len());
+        for text in texts {
             control.check()?;
-            if text.len() > MAX_TEXT_BYTES {
-                let message =
-                    format!("a text has {} bytes, at most {MAX_TEXT_BYTES} are translated", text.len());
-                return Err(EngineError::InvalidInput { parameter: "texts", message });
-            }
+            // A code that the text itself begins with holds for all of its sentences.
+            let (own_code, text) = tokenizer.split_own_code(text).map_err(EngineError::Tokenizer)?;
+            let own = Direction { prefix: own_code, ..direction.clone() };
+            let direction = if direction.prefix.is_empty() { &own } else { &direction };
             answers.push(if job.split_sentences {
-                planner.sentences(text, code.as_deref())?
+                planner.sentences(text, direction)?
             } else {
-                vec![planner.whole(text, code.as_deref())?]
+                vec![planner.whole(text, direction)?]
             });
         }
-        Ok(Self { units: planner.units, answers })
+        Ok(Self { units: planner.units, forced_begin: direction.forced_begin, answers })
     }
 
-    /// The answers, one a text, from the translations of the units.
-    pub(super) fn answers(&self, translations: &[String]) -> Vec<String> {
+    /// The answers, one a text, from the translations of the units: of each the one at `place`, or its last.
+    pub(super) fn answers(&self, translations: &[Vec<String>], place: usize) -> Vec<String> {
         let piece = |slot: &Slot| match slot {
             Slot::Space(space) => space.clone(),
-            Slot::Unit(number) => translations[*number].clone(),
+            Slot::Unit(number) => {
+                let found = &translations[*number];
+                found.get(place).or(found.last()).cloned().unwrap_or_default()
+            }
         };
         self.answers.iter().map(|slots| slots.iter().map(piece).collect()).collect()
     }
 }
 
 struct Planner<'a> {
-    tokenizer: &'a MarianTokenizer,
+    tokenizer: &'a TextTokenizer,
     longest: usize,
     control: &'a Control,
     units: Vec<Vec<u32>>,
 }
 
 impl Planner<'_> {
-    fn whole(&mut self, text: &str, code: Option<&str>) -> Result<Slot, EngineError> {
+    fn whole(&mut self, text: &str, direction: &Direction) -> Result<Slot, EngineError> {
         if text.trim().is_empty() {
             return Ok(Slot::Space(text.to_owned()));
         }
-        let Some(tokens) = self.fitting(text, code)? else {
+        let Some(tokens) = self.fitting(text, direction)? else {
             let message = format!(
                 "a text is longer than the {} tokens that this model takes; leave it to be split into sentences",
                 self.longest
@@ -94,13 +112,9 @@ impl Planner<'_> {
         Ok(Slot::Unit(self.units.len() - 1))
     }
 
-    fn sentences(&mut self, text: &str, code: Option<&str>) -> Result<Vec<Slot>, EngineError> {
-        // A code that the text itself begins with holds for all of its sentences.
-        let (own_code, rest) = split_language_code(text);
-        let own_code = own_code.map(|own| format!("{own} "));
-        let code = code.or(own_code.as_deref());
+    fn sentences(&mut self, text: &str, direction: &Direction) -> Result<Vec<Slot>, EngineError> {
         let mut slots = Vec::new();
-        for part in text::split_sentences(if own_code.is_some() { rest } else { text }) {
+        for part in text::split_sentences(text) {
             let sentence = match part {
                 Part::Space(space) => {
                     slots.push(Slot::Space(space.to_owned()));
@@ -110,12 +124,12 @@ impl Planner<'_> {
             };
             let mut fits = |part: &str| {
                 self.control.check()?;
-                Ok::<_, EngineError>(self.fitting(part, code)?.is_some())
+                Ok::<_, EngineError>(self.fitting(part, direction)?.is_some())
             };
             for part in text::split_long(sentence, &mut fits)? {
                 slots.push(match part {
                     Part::Space(space) => Slot::Space(space.to_owned()),
-                    Part::Sentence(part) => self.whole(part, code)?,
+                    Part::Sentence(part) => self.whole(part, direction)?,
                 });
             }
         }
@@ -123,15 +137,11 @@ impl Planner<'_> {
     }
 
     /// The tokens of a text, where the model can take that many.
-    fn fitting(&self, text: &str, code: Option<&str>) -> Result<Option<Vec<u32>>, EngineError> {
+    fn fitting(&self, text: &str, direction: &Direction) -> Result<Option<Vec<u32>>, EngineError> {
         if text.len() > MAX_PIECE_TEXT_BYTES {
             return Ok(None);
         }
-        let tokens = match code {
-            Some(code) => self.tokenizer.encode(&format!("{code}{text}")),
-            None => self.tokenizer.encode(text),
-        };
-        let tokens = tokens.map_err(EngineError::Tokenizer)?;
+        let tokens = self.tokenizer.encode(text, direction).map_err(EngineError::Tokenizer)?;
         Ok(Some(tokens).filter(|tokens| tokens.len() <= self.longest))
     }
 }
@@ -141,20 +151,25 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::engine::TextFormat;
+    use crate::seq2seq::config::{self, Family};
 
     const LONGEST: usize = 128;
 
-    fn planned(folder: &str, size: usize, text: &str, target: Option<&str>) -> (MarianTokenizer, Plan) {
+    fn planned(folder: &str, text: &str, target: Option<&str>) -> (TextTokenizer, Plan) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-        let tokenizer = MarianTokenizer::read(&folder, size, size).unwrap();
+        let architecture = config::read(&folder, Family::Marian).unwrap();
+        let tokenizer = TextTokenizer::read(&folder, Family::Marian, &architecture, None).unwrap();
         let job = TranslateJob {
             texts: vec![text.to_owned()],
             source: None,
             target: target.map(str::to_owned),
             beams: None,
             split_sentences: true,
+            format: TextFormat::Plain,
+            alternatives: 0,
         };
-        let plan = Plan::new(&job, &tokenizer, LONGEST, &Control::default()).unwrap();
+        let plan = Plan::new(&job, &job.texts, &tokenizer, LONGEST, &Control::default()).unwrap();
         (tokenizer, plan)
     }
 
@@ -164,13 +179,14 @@ mod tests {
         let words = vec!["seven"; 700].join(" ");
         let letters = "sevenopen".repeat(300);
         for text in [clauses, words, letters] {
-            let (tokenizer, plan) = planned("../../examples/models/opus-mt-en-de", 1000, &text, None);
+            let (tokenizer, plan) = planned("../../examples/models/opus-mt-en-de", &text, None);
             assert!(plan.units.len() > 1);
             assert!(plan.units.iter().all(|unit| unit.len() <= LONGEST));
-            let same: Vec<String> = plan.units.iter().map(|unit| tokenizer.decode(unit).unwrap()).collect();
+            let same: Vec<Vec<String>> =
+                plan.units.iter().map(|unit| vec![tokenizer.decode(unit).unwrap()]).collect();
             // What the vocabulary lacks cannot come back, and is the same in both.
             let known = |text: &str| text.chars().filter(|one| "sevnopt".contains(*one)).collect::<String>();
-            assert_eq!(known(&plan.answers(&same)[0]), known(&text));
+            assert_eq!(known(&plan.answers(&same, 0)[0]), known(&text));
         }
     }
 
@@ -178,8 +194,8 @@ mod tests {
     fn a_target_language_is_put_before_every_sentence() {
         let folder = "tests/goldens/marian/shared";
         for (text, target) in [("the dog. The sun.", Some("fr")), (">>fr<< the dog. The sun.", None)] {
-            let (tokenizer, plan) = planned(folder, 1000, text, target);
-            let code = tokenizer.encode(">>fr<<").unwrap()[0];
+            let (tokenizer, plan) = planned(folder, text, target);
+            let code = tokenizer.encode(">>fr<<", &Direction::default()).unwrap()[0];
             assert_eq!(plan.units.len(), 2, "{text}");
             assert!(plan.units.iter().all(|unit| unit[0] == code), "{text}");
         }

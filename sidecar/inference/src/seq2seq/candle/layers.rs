@@ -1,15 +1,12 @@
-//! The blocks of a Marian layer: attention and feed-forward, each followed by its layer norm.
+//! The blocks of a layer in candle: attention, feed-forward, and the sum with a layer norm around either.
 
 use candle_core::{Module, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use candle_nn::{Activation, LayerNorm, Linear};
 
-use super::config::{Config, Stack};
 use crate::error::LoadError;
+use crate::seq2seq::architecture::{self, Architecture, LAYER_NORM_EPSILON, NormPlacement, Stack};
 use crate::weights::Weights;
-
-/// PyTorch's default, which transformers' Marian takes.
-const LAYER_NORM_EPSILON: f64 = 1e-5;
 
 fn linear(
     weights: &Weights,
@@ -22,17 +19,49 @@ fn linear(
     Ok(Linear::new(weight, Some(bias)))
 }
 
-fn layer_norm(weights: &Weights, name: &str, width: usize) -> std::result::Result<LayerNorm, LoadError> {
+pub(super) fn layer_norm(
+    weights: &Weights,
+    name: &str,
+    width: usize,
+) -> std::result::Result<LayerNorm, LoadError> {
     let weight = weights.tensor(&format!("{name}.weight"), &[width])?;
     let bias = weights.tensor(&format!("{name}.bias"), &[width])?;
     Ok(LayerNorm::new(weight, bias, LAYER_NORM_EPSILON))
 }
 
+/// The sum around a block, and its layer norm.
+pub(super) struct Residual {
+    norm: LayerNorm,
+    placement: NormPlacement,
+}
+
+impl Residual {
+    pub(super) fn load(
+        weights: &Weights,
+        name: &str,
+        model: &Architecture,
+    ) -> std::result::Result<Self, LoadError> {
+        Ok(Self { norm: layer_norm(weights, name, model.width)?, placement: model.norm_placement })
+    }
+
+    /// What `block` makes of the states, added to them.
+    pub(super) fn around(
+        &self,
+        states: &Tensor,
+        block: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        match self.placement {
+            NormPlacement::Before => states + block(&self.norm.forward(states)?)?,
+            NormPlacement::After => self.norm.forward(&(states + block(states)?)?),
+        }
+    }
+}
+
 /// Keys and values of some positions: rows x heads x positions x width of a head.
 #[derive(Clone)]
 pub(super) struct KeysValues {
-    pub(super) keys: Tensor,
-    pub(super) values: Tensor,
+    keys: Tensor,
+    values: Tensor,
 }
 
 impl KeysValues {
@@ -50,33 +79,29 @@ impl KeysValues {
     }
 }
 
-/// Attention of several heads, with the sum and layer norm behind it.
+/// Attention of several heads.
 pub(super) struct Attention {
     heads: usize,
     query: Linear,
     key: Linear,
     value: Linear,
     output: Linear,
-    norm: LayerNorm,
 }
 
 impl Attention {
-    /// Takes its weights from `{prefix}.{name}` and `{prefix}.{name}_layer_norm`.
     pub(super) fn load(
         weights: &Weights,
-        prefix: &str,
         name: &str,
         width: usize,
         heads: usize,
     ) -> std::result::Result<Self, LoadError> {
-        let projection = |part: &str| linear(weights, &format!("{prefix}.{name}.{part}"), width, width);
+        let projection = |part: &str| linear(weights, &format!("{name}.{part}"), width, width);
         Ok(Self {
             heads,
             query: projection("q_proj")?,
             key: projection("k_proj")?,
             value: projection("v_proj")?,
             output: projection("out_proj")?,
-            norm: layer_norm(weights, &format!("{prefix}.{name}_layer_norm"), width)?,
         })
     }
 
@@ -94,9 +119,9 @@ impl Attention {
         })
     }
 
-    /// What `states` (rows x positions x width) see in `memory`, added to them and normalised. `mask` is added
-    /// to the scores of rows x heads x positions x positions of the memory. The memory may have fewer rows:
-    /// each of its rows is then seen by as many rows of `states` that follow one another.
+    /// What `states` (rows x positions x width) see in `memory`. `mask` is added to the scores of rows x heads x
+    /// positions x positions of the memory. The memory may have fewer rows: each of its rows is then seen by as many
+    /// rows of `states` that follow one another.
     pub(super) fn forward(
         &self,
         states: &Tensor,
@@ -115,35 +140,40 @@ impl Attention {
         };
         let seen = softmax_last_dim(&scores)?.matmul(&memory.values)?;
         let seen = seen.transpose(1, 2)?.contiguous()?.reshape((rows, positions, width))?;
-        self.norm.forward(&(states + self.output.forward(&seen)?)?)
+        self.output.forward(&seen)
     }
 }
 
-/// Two linear layers with the activation between, with the sum and layer norm behind them.
+/// Two linear layers with the activation between.
 pub(super) struct FeedForward {
     inner: Linear,
     outer: Linear,
     activation: Activation,
-    norm: LayerNorm,
 }
 
 impl FeedForward {
     pub(super) fn load(
         weights: &Weights,
         prefix: &str,
-        config: &Config,
+        model: &Architecture,
         stack: Stack,
     ) -> std::result::Result<Self, LoadError> {
         Ok(Self {
-            inner: linear(weights, &format!("{prefix}.fc1"), config.width, stack.feed_forward)?,
-            outer: linear(weights, &format!("{prefix}.fc2"), stack.feed_forward, config.width)?,
-            activation: config.activation,
-            norm: layer_norm(weights, &format!("{prefix}.final_layer_norm"), config.width)?,
+            inner: linear(weights, &format!("{prefix}.fc1"), model.width, stack.feed_forward)?,
+            outer: linear(weights, &format!("{prefix}.fc2"), stack.feed_forward, model.width)?,
+            activation: match model.activation {
+                architecture::Activation::Gelu => Activation::Gelu,
+                architecture::Activation::GeluTanh => Activation::NewGelu,
+                architecture::Activation::Relu => Activation::Relu,
+                architecture::Activation::Relu6 => Activation::Relu6,
+                architecture::Activation::Silu => Activation::Silu,
+                architecture::Activation::Sigmoid => Activation::Sigmoid,
+                architecture::Activation::Mish => Activation::Mish,
+            },
         })
     }
 
     pub(super) fn forward(&self, states: &Tensor) -> Result<Tensor> {
-        let inner = self.activation.forward(&self.inner.forward(states)?)?;
-        self.norm.forward(&(states + self.outer.forward(&inner)?)?)
+        self.outer.forward(&self.activation.forward(&self.inner.forward(states)?)?)
     }
 }

@@ -3,13 +3,13 @@
 use candle_core::{Device, Tensor};
 
 use super::layers::KeysValues;
-use super::model::{Encoded, Model};
+use super::{CandleModel, Encoded};
 use crate::engine::{Control, EngineError};
 use crate::generate::Decoder;
 
 /// Rows in the middle of decoding. Cross-attention keeps one row a sentence, however many beams it has.
 pub(super) struct Decoding<'a> {
-    model: &'a Model,
+    model: &'a CandleModel,
     encoded: Encoded,
     past: Vec<Option<KeysValues>>,
     position: usize,
@@ -19,30 +19,34 @@ pub(super) struct Decoding<'a> {
 
 impl<'a> Decoding<'a> {
     /// One row for each encoded sentence.
-    pub(super) fn new(model: &'a Model, encoded: Encoded, sentences: usize) -> Self {
-        let past = vec![None; model.config.decoder.layers];
+    pub(super) fn new(model: &'a CandleModel, encoded: Encoded, sentences: usize) -> Self {
+        let past = vec![None; model.architecture.decoder.layers];
         Self { model, encoded, past, position: 0, sentences: (0..sentences).collect() }
     }
 }
 
 impl Decoder for Decoding<'_> {
     fn vocabulary(&self) -> usize {
-        self.model.config.target_vocabulary
+        self.model.architecture.target_vocabulary
     }
 
-    fn step(&mut self, tokens: &[Vec<u32>], control: &Control) -> Result<Vec<f32>, EngineError> {
+    fn step(
+        &mut self,
+        tokens: &[Vec<u32>],
+        logits: &mut Vec<f32>,
+        control: &Control,
+    ) -> Result<(), EngineError> {
         let length = tokens.first().map_or(0, Vec::len);
-        let mut logits = None;
+        logits.clear();
         for place in 0..length {
             let column: Vec<u32> = tokens.iter().filter_map(|row| row.get(place).copied()).collect();
             let step = self.model.decode(&column, self.position, &self.encoded, &mut self.past, control)?;
             self.position += 1;
-            logits = Some(step);
+            if place + 1 == length {
+                *logits = step.flatten_all()?.to_vec1()?;
+            }
         }
-        match logits {
-            Some(logits) => Ok(logits.flatten_all()?.to_vec1()?),
-            None => Ok(Vec::new()),
-        }
+        Ok(())
     }
 
     fn reorder(&mut self, parents: &[usize]) -> Result<(), EngineError> {

@@ -1,0 +1,133 @@
+//! Rows that are being decoded, all of them one token further at each step.
+
+use ostler_kernels::{Lanes, Write};
+
+use super::attention::{Cache, Heads};
+use super::workspace::{Entries, Workspace};
+use super::{Encoded, KernelModel};
+use crate::engine::{Control, EngineError};
+use crate::generate::Decoder;
+
+/// Rows in the middle of decoding.
+pub(super) struct Decoding<'a> {
+    model: &'a KernelModel,
+    lanes: Lanes<'a>,
+    encoded: Encoded,
+    /// For each layer the keys and values of every row at every step, in the order in which they came.
+    caches: Vec<Vec<f32>>,
+    /// How many rows each cache has.
+    cached: usize,
+    rows: Vec<Row>,
+    position: usize,
+}
+
+/// A row: a sentence, and the tokens that it was fed.
+#[derive(Clone)]
+struct Row {
+    sentence: usize,
+    /// Where the keys and values of its tokens begin in the caches.
+    past: Vec<usize>,
+}
+
+impl<'a> Decoding<'a> {
+    /// One row for each encoded sentence.
+    pub(super) fn new(model: &'a KernelModel, encoded: Encoded, sentences: usize) -> Self {
+        Self {
+            model,
+            lanes: model.processor.team().enter(),
+            encoded,
+            caches: vec![Vec::new(); model.decoder.len()],
+            cached: 0,
+            rows: (0..sentences).map(|sentence| Row { sentence, past: Vec::new() }).collect(),
+            position: 0,
+        }
+    }
+
+    /// Feeds one token to each row; `logits` gets what follows, where it is wanted.
+    fn feed(
+        &mut self,
+        tokens: &[u32],
+        logits: Option<&mut Vec<f32>>,
+        control: &Control,
+    ) -> Result<(), EngineError> {
+        let model = self.model;
+        let architecture = &model.architecture;
+        let (width, kernels) = (architecture.width, model.processor.kernels());
+        let heads = Heads { width, count: architecture.decoder.heads };
+        let count = tokens.len();
+        let mut states = vec![0.0; count * width];
+        for (row, token) in states.chunks_exact_mut(width).zip(tokens) {
+            model.embed_target(*token, self.position, row);
+        }
+        for (number, row) in self.rows.iter_mut().enumerate() {
+            row.past.push((self.cached + number) * heads.cache_row());
+        }
+        let lanes = &self.lanes;
+        let mut work = Workspace::new(lanes, kernels, count, width, architecture.decoder.feed_forward);
+        let mut scores = vec![Vec::new(); lanes.threads()];
+        let mut queries = vec![0.0; count * width];
+        let mut seen = vec![0.0; count * width];
+        let mut entries = Entries::new(architecture.norm_placement);
+        for ((layer, cache), memory) in model.decoder.iter().zip(&mut self.caches).zip(&self.encoded.memory) {
+            control.check()?;
+            let attention = &layer.attention;
+            work.enter(&attention.query, &mut states, entries.next(&attention.norm));
+            work.apply(&attention.query, &mut queries, Write::Set);
+            let first = cache.len();
+            cache.resize(first + count * heads.cache_row(), 0.0);
+            work.apply(&attention.key_value, &mut cache[first..], Write::Set);
+            let own = |row: usize| self.rows[row].past.as_slice();
+            Cache { rows: cache, heads }.attend(kernels, lanes, &queries, own, &mut scores, &mut seen);
+            work.add(&attention.out, &mut seen, &mut states);
+
+            let attention = &layer.cross_attention;
+            work.enter(&attention.query, &mut states, entries.next(&attention.norm));
+            work.apply(&attention.query, &mut queries, Write::Set);
+            let of_sentence = |row: usize| self.encoded.offsets[self.rows[row].sentence].as_slice();
+            let memory = Cache { rows: memory, heads };
+            memory.attend(kernels, lanes, &queries, of_sentence, &mut scores, &mut seen);
+            work.add(&attention.out, &mut seen, &mut states);
+
+            let block = &layer.feed_forward;
+            work.feed_forward(block, &mut states, entries.next(&block.norm));
+        }
+        if let Some(logits) = logits {
+            work.enter(&model.output, &mut states, entries.end(model.decoder_norm.as_ref()));
+            logits.resize(count * model.output.outputs(), 0.0);
+            work.apply(&model.output, logits, Write::Set);
+        }
+        self.cached += count;
+        self.position += 1;
+        Ok(())
+    }
+}
+
+impl Decoder for Decoding<'_> {
+    fn vocabulary(&self) -> usize {
+        self.model.architecture.target_vocabulary
+    }
+
+    fn step(
+        &mut self,
+        tokens: &[Vec<u32>],
+        logits: &mut Vec<f32>,
+        control: &Control,
+    ) -> Result<(), EngineError> {
+        let length = tokens.first().map_or(0, Vec::len);
+        for place in 0..length {
+            let column: Vec<u32> = tokens.iter().filter_map(|row| row.get(place).copied()).collect();
+            let is_last = place + 1 == length;
+            self.feed(&column, is_last.then_some(&mut *logits), control)?;
+        }
+        Ok(())
+    }
+
+    fn reorder(&mut self, parents: &[usize]) -> Result<(), EngineError> {
+        self.rows = parents.iter().map(|parent| self.rows[*parent].clone()).collect();
+        Ok(())
+    }
+
+    fn lanes(&self) -> Option<&Lanes<'_>> {
+        Some(&self.lanes)
+    }
+}
