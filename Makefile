@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test bench lint crds prerequisites
+.PHONY: help demo demo-down test bench bounds lint crds prerequisites
 
 # The test cluster makes interfaces and mounts. Everything else runs as whoever called.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo --preserve-env env "PATH=$$PATH" "HOME=$$HOME"')
@@ -35,6 +35,12 @@ bench: prerequisites ## Measure the models against CTranslate2, faster-whisper, 
 	@cargo build --release -p ostler-bench
 	@peers=$$(sidecar/inference/bench/peers/setup.sh) && \
 	$(TARGET)/release/ostler-bench run --peers "$$peers" --write docs/benchmarks.md $(BENCH)
+
+bounds: prerequisites ## Measure size and speed in release, and fail where a bound is broken. Give it a quiet machine.
+	@e2e/cluster/binaries.sh >/dev/null & \
+	cargo build --release $(PROGRAMS) -p ostler-tests && wait $$!
+	@tests/real-models/fetch.sh
+	@$(TARGET)/release/ostler-bounds
 
 lint: ## Check formatting, run clippy with warnings denied, and check the dependencies where cargo-deny is installed.
 	cargo fmt --all --check

@@ -33,6 +33,7 @@ const ADMINISTRATORS: [&str; 2] = ["admin", "controllers"];
 pub struct ControlPlane {
     folder: PathBuf,
     binaries: PathBuf,
+    port: u16,
     // In this order: the last one removes the folder.
     controllers: Option<Guarded>,
     _api_server: Guarded,
@@ -62,7 +63,8 @@ impl ControlPlane {
         write(&folder, "tokens.csv", &tokens.concat());
         write(&folder, "audit-policy.yaml", audit::POLICY);
         for user in ADMINISTRATORS {
-            write(&folder, &format!("{user}.kubeconfig"), &kubeconfig(&folder, port, user));
+            let text = kubeconfig(&folder, port, user, &format!("{user}-token"));
+            write(&folder, &format!("{user}.kubeconfig"), &text);
         }
 
         let start = |program: &str, arguments: &[(&str, String)], owned: Option<&Path>| {
@@ -109,7 +111,7 @@ impl ControlPlane {
             None,
         );
         let mut control_plane =
-            Self { folder, binaries, controllers: None, _api_server: api_server, _etcd: etcd };
+            Self { folder, binaries, port, controllers: None, _api_server: api_server, _etcd: etcd };
         control_plane.wait_for_api_server().await;
         // Before the garbage collector starts: kinds that come later are unknown to it for up to half a minute.
         control_plane.apply_definitions().await;
@@ -136,6 +138,9 @@ impl ControlPlane {
             ("root-ca-file", path("ca.crt")),
             ("use-service-account-credentials", "true".to_owned()),
             ("leader-elect", "false".to_owned()),
+            // The usual 20 requests a second would be what a test of many objects waits for.
+            ("kube-api-qps", "500".to_owned()),
+            ("kube-api-burst", "1000".to_owned()),
             ("secure-port", "0".to_owned()),
         ];
         let program = "kube-controller-manager";
@@ -162,10 +167,27 @@ impl ControlPlane {
         }
     }
 
+    /// The folder of the control plane's files, which goes with it, and takes others along.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The administrator's kubeconfig.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("admin.kubeconfig")
+    }
+
+    /// Writes a kubeconfig for the holder of a token, as a program of its own needs it; it goes with the control plane.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn kubeconfig_with_token(&self, user: &str, token: &str) -> PathBuf {
+        let name = format!("{user}.kubeconfig");
+        write(&self.folder, &name, &kubeconfig(&self.folder, self.port, user, token));
+        self.folder.join(name)
     }
 
     /// Makes a namespace whose name begins with `purpose` and is not taken.
@@ -224,7 +246,11 @@ fn binaries() -> PathBuf {
 }
 
 /// Ports that nothing listens on. All are held before any is let go, so that they differ.
-fn free_ports<const N: usize>() -> [u16; N] {
+///
+/// # Panics
+/// When the system has none left.
+#[must_use]
+pub fn free_ports<const N: usize>() -> [u16; N] {
     let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("a port is free"));
     listeners.map(|listener| listener.local_addr().expect("a bound socket has an address").port())
 }
@@ -234,7 +260,7 @@ fn write(folder: &Path, name: &str, text: &str) {
         .unwrap_or_else(|error| panic!("{name} cannot be written: {error}"));
 }
 
-fn kubeconfig(folder: &Path, port: u16, user: &str) -> String {
+fn kubeconfig(folder: &Path, port: u16, user: &str, token: &str) -> String {
     let authority = folder.join("ca.crt");
     let authority = authority.display();
     format!(
@@ -245,7 +271,7 @@ clusters:
   cluster: {{server: \"https://127.0.0.1:{port}\", certificate-authority: {authority}}}
 users:
 - name: {user}
-  user: {{token: {user}-token}}
+  user: {{token: {token}}}
 contexts:
 - name: tests
   context: {{cluster: tests, user: {user}}}

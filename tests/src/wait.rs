@@ -9,13 +9,21 @@ pub const PATIENCE: Duration = Duration::from_secs(45);
 ///
 /// # Panics
 /// After [`PATIENCE`], naming what was waited for.
-pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, ask).await
+}
+
+/// Asks again until there is an answer, for as long as is said.
+///
+/// # Panics
+/// After `patience`, naming what was waited for.
+pub async fn within<T>(patience: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
+        assert!(start.elapsed() < patience, "waited {patience:?} in vain for {what}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
