@@ -5,44 +5,21 @@
 //! so only where it has a processor to itself: with more jobs running than there are threads to help, every job
 //! keeps to the thread that it was called on, and nobody spins.
 
+mod worker;
+
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{self, JoinHandle};
 
-/// How often a thread looks for work before it sleeps; about a tenth of a millisecond.
-const SPINS: usize = 4000;
+use self::worker::{Dispatch, Worker};
 
 /// A team of threads. The thread that calls is one of them.
 pub struct Team {
     workers: Arc<[Worker]>,
     running: AtomicUsize,
     handles: Vec<JoinHandle<()>>,
-}
-
-/// A thread that waits for work.
-struct Worker {
-    /// What to do, or null.
-    work: AtomicPtr<Dispatch<'static>>,
-    /// Whether a caller has it.
-    is_taken: AtomicBool,
-    is_asleep: AtomicBool,
-    must_end: AtomicBool,
-    /// Whether to look for more work before sleeping.
-    may_spin: AtomicBool,
-    thread: Mutex<Option<Thread>>,
-}
-
-/// A piece of work that several threads do a part of. It lies on the stack of the caller, who waits for all.
-struct Dispatch<'a> {
-    part: &'a (dyn Fn(usize) + Sync),
-    /// Workers that are not done.
-    remaining: AtomicUsize,
-    next_part: AtomicUsize,
-    has_panicked: AtomicBool,
-    caller: Thread,
 }
 
 /// A running job's hold on a team: it decides how many of the threads may help.
@@ -66,7 +43,7 @@ impl Team {
             })
             .collect::<Vec<_>>();
         for (worker, handle) in workers.iter().zip(&handles) {
-            *worker.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle.thread().clone());
+            worker.is_run_by(handle.thread().clone());
         }
         Self { workers, running: AtomicUsize::new(0), handles }
     }
@@ -87,8 +64,7 @@ impl Team {
 impl Drop for Team {
     fn drop(&mut self) {
         for worker in self.workers.iter() {
-            worker.must_end.store(true, Ordering::SeqCst);
-            worker.wake();
+            worker.end();
         }
         for handle in self.handles.drain(..) {
             // A worker catches every panic of its work, so there is nothing to learn from its end.
@@ -171,7 +147,7 @@ impl Lanes<'_> {
             return Vec::new();
         }
         let workers = self.team.workers.iter().take(self.team.handles.len());
-        workers.filter(|worker| !worker.is_taken.swap(true, Ordering::Acquire)).take(helpers).collect()
+        workers.filter(|worker| worker.claim()).take(helpers).collect()
     }
 
     /// Runs part 0 here and one part on each of the workers.
@@ -180,120 +156,19 @@ impl Lanes<'_> {
             return part(0);
         }
         let is_alone = self.team.running.load(Ordering::Relaxed) <= 1;
-        let dispatch = Dispatch {
-            part,
-            remaining: AtomicUsize::new(workers.len()),
-            next_part: AtomicUsize::new(1),
-            has_panicked: AtomicBool::new(false),
-            caller: thread::current(),
-        };
+        let dispatch = Dispatch::new(part, workers.len());
         for worker in &workers {
-            worker.may_spin.store(is_alone, Ordering::Relaxed);
-            worker.give(&dispatch);
+            worker.give(&dispatch, is_alone);
         }
         let own = catch_unwind(AssertUnwindSafe(|| part(0)));
         dispatch.wait(is_alone);
         for worker in workers {
-            worker.is_taken.store(false, Ordering::Release);
+            worker.release();
         }
         if let Err(panic) = own {
             resume_unwind(panic);
         }
-        assert!(
-            !dispatch.has_panicked.load(Ordering::Relaxed),
-            "a part of the work panicked on another thread"
-        );
-    }
-}
-
-impl Dispatch<'_> {
-    /// Returns when no worker uses this any more.
-    fn wait(&self, may_spin: bool) {
-        for _ in 0..if may_spin { SPINS } else { 0 } {
-            if self.remaining.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            std::hint::spin_loop();
-        }
-        while self.remaining.load(Ordering::Acquire) != 0 {
-            thread::park();
-        }
-    }
-
-    /// Does one part on a worker's thread. Afterwards the dispatch may be gone.
-    fn work(&self) {
-        let part = self.next_part.fetch_add(1, Ordering::Relaxed);
-        if catch_unwind(AssertUnwindSafe(|| (self.part)(part))).is_err() {
-            self.has_panicked.store(true, Ordering::Relaxed);
-        }
-        let caller = self.caller.clone();
-        if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
-            caller.unpark();
-        }
-    }
-}
-
-impl Worker {
-    fn new() -> Self {
-        Self {
-            work: AtomicPtr::new(ptr::null_mut()),
-            is_taken: AtomicBool::new(false),
-            is_asleep: AtomicBool::new(false),
-            must_end: AtomicBool::new(false),
-            may_spin: AtomicBool::new(false),
-            thread: Mutex::new(None),
-        }
-    }
-
-    fn give(&self, dispatch: &Dispatch<'_>) {
-        self.work.store(ptr::from_ref(dispatch).cast_mut().cast(), Ordering::SeqCst);
-        if self.is_asleep.load(Ordering::SeqCst) {
-            self.wake();
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(thread) = &*self.thread.lock().unwrap_or_else(PoisonError::into_inner) {
-            thread.unpark();
-        }
-    }
-
-    /// The life of a worker's thread.
-    fn serve(&self) {
-        while let Some(dispatch) = self.next() {
-            // SAFETY: whoever gave it waits in `Dispatch::wait` until `remaining` is 0, which `work` does last.
-            unsafe { &*dispatch }.work();
-        }
-    }
-
-    /// The next work, or nothing where the team has ended.
-    fn next(&self) -> Option<*const Dispatch<'static>> {
-        for _ in 0..if self.may_spin.load(Ordering::Relaxed) { SPINS } else { 0 } {
-            if let Some(work) = self.take() {
-                return Some(work);
-            }
-            std::hint::spin_loop();
-        }
-        self.is_asleep.store(true, Ordering::SeqCst);
-        let work = loop {
-            if let Some(work) = self.take() {
-                break Some(work);
-            }
-            if self.must_end.load(Ordering::SeqCst) {
-                break None;
-            }
-            thread::park();
-        };
-        self.is_asleep.store(false, Ordering::SeqCst);
-        work
-    }
-
-    fn take(&self) -> Option<*const Dispatch<'static>> {
-        // The load alone keeps the cache line shared while there is nothing.
-        if self.work.load(Ordering::SeqCst).is_null() {
-            return None;
-        }
-        Some(self.work.swap(ptr::null_mut(), Ordering::SeqCst).cast_const())
+        assert!(!dispatch.has_panicked(), "a part of the work panicked on another thread");
     }
 }
 

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::instructions::Instructions;
 use crate::team::Team;
+use crate::vector::portable::to_bfloat16;
 
 /// Numbers that look random and come again: xorshift, from -1 to 1.
 pub(crate) fn numbers(count: usize, seed: u64) -> Vec<f32> {
