@@ -36,7 +36,7 @@ pub struct RunArguments {
     #[arg(long, value_delimiter = ',')]
     pub rows: Vec<String>,
     /// How often each contender does a row; a fifth as often where it takes many seconds.
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub repetitions: u16,
     /// How many threads everybody may use: a row for each.
     #[arg(long, value_delimiter = ',', default_values_t = [2, 1])]
@@ -57,6 +57,6 @@ mod tests {
         Arguments::command().debug_assert();
         let arguments = ["ostler-bench", "run", "--peers", "/p", "--rows", "whisper,load"];
         let Command::Run(run) = Arguments::parse_from(arguments).command else { panic!("run") };
-        assert_eq!((run.rows.len(), run.repetitions, run.threads), (2, 9, vec![2, 1]));
+        assert_eq!((run.rows.len(), run.repetitions, run.threads), (2, 7, vec![2, 1]));
     }
 }
