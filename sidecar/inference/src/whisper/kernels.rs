@@ -6,6 +6,7 @@
 mod decoder;
 mod encoder;
 mod session;
+mod step;
 
 use std::sync::Arc;
 
