@@ -109,6 +109,15 @@ pub enum Task {
     Translation,
     /// Text to a label; here the language a text is written in.
     TextClassification,
+    /// Text to a vector.
+    FeatureExtraction,
+    /// Text to a vector whose angle to another's says how alike the texts are, across languages too.
+    SentenceSimilarity,
+}
+
+impl Task {
+    /// The tasks whose models turn text into vectors. Repositories name either, and one engine does both.
+    pub const EMBEDDING: [Self; 2] = [Self::FeatureExtraction, Self::SentenceSimilarity];
 }
 
 impl fmt::Display for Task {
@@ -117,6 +126,8 @@ impl fmt::Display for Task {
             Self::AutomaticSpeechRecognition => "automatic-speech-recognition",
             Self::Translation => "translation",
             Self::TextClassification => "text-classification",
+            Self::FeatureExtraction => "feature-extraction",
+            Self::SentenceSimilarity => "sentence-similarity",
         })
     }
 }

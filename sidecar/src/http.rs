@@ -1,4 +1,5 @@
-//! The interfaces of a sidecar: OpenAI's audio API, LibreTranslate's API, and the status pages.
+//! The interfaces of a sidecar: OpenAI's audio and embeddings APIs, LibreTranslate's API, vLLM's score API, and the
+//! status pages.
 //!
 //! Handlers read a request into typed values (the `*_form` and `*_choice` modules, all pure), acquire a version
 //! through the [`Manager`](crate::manager::Manager), run the job and write the answer. Failures are
@@ -27,12 +28,17 @@ mod api;
 mod body;
 mod caller;
 mod detect;
+mod embed;
+mod embeddings;
+mod embeddings_form;
 mod error;
 mod excerpt;
+mod fields;
 #[cfg(test)]
 mod fixtures;
 mod headers;
 mod health;
+mod json_body;
 mod language_choice;
 mod languages;
 mod libretranslate_body;
@@ -41,6 +47,8 @@ mod models;
 mod multipart;
 mod progress;
 mod provenance;
+mod score;
+mod score_form;
 pub mod server;
 mod speech;
 mod speech_form;
@@ -57,19 +65,22 @@ pub fn app(state: AppState) -> Router {
     let openai = Router::new()
         .route("/v1/audio/transcriptions", post(speech::transcriptions))
         .route("/v1/audio/translations", post(speech::translations))
+        .route("/v1/embeddings", post(embeddings::embeddings))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{model}", get(models::one));
     let libretranslate = Router::new()
         .route("/translate", post(translate::translate))
         .route("/detect", post(detect::detect))
         .route("/languages", get(languages::languages));
+    let vllm = Router::new().route("/score", post(score::score)).route("/v1/score", post(score::score));
     let openai = guard(openai, &api).layer(middleware::map_response(error::as_problem));
     let libretranslate =
         guard(libretranslate, &api).layer(middleware::map_response(error::as_libretranslate));
+    let vllm = guard(vllm, &api).layer(middleware::map_response(error::as_vllm));
     // Streams of progress last as long as their clients like, so no deadline and no place among the requests.
     let metrics = state.metrics.clone();
     let progress = Router::new().route("/progress", get(progress::progress)).with_state(state);
-    finish(openai.merge(libretranslate).merge(progress), metrics)
+    finish(openai.merge(libretranslate).merge(vllm).merge(progress), metrics)
 }
 
 /// The status listener: what the kubelet, Prometheus and people look at.

@@ -27,6 +27,10 @@ pub struct Limits {
     pub text_characters: usize,
     /// The most texts in one request.
     pub texts: usize,
+    /// The most texts that one request may have embedded or compared: 2,048, as OpenAI has it.
+    pub embedding_texts: usize,
+    /// The longest text in one such request, in characters.
+    pub embedding_characters: usize,
     /// The longest clip, in seconds.
     pub audio_seconds: u32,
     /// The longest that one request may take in all.
@@ -42,6 +46,8 @@ impl Default for Limits {
             body_bytes: 2 * 1024 * 1024,
             text_characters: 100_000,
             texts: 256,
+            embedding_texts: 2048,
+            embedding_characters: 1_000_000,
             audio_seconds: 2 * 3600,
             request_time: Duration::from_secs(3600),
             concurrent_requests: 512,

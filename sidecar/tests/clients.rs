@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use ostler_test_hub::TestHub;
+use ostler_test_hub::{Files, TestHub};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
@@ -23,12 +23,32 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// A small random sentence encoder, with what sentence-transformers computes with it.
+const SENTENCE_ENCODER: &str = "sidecar/inference/tests/goldens/embed/bert-cls-dense-normalize";
+
+/// What the example is served with beside its own models.
+const SIMILARITY: &str = "  - name: similarity
+    task: sentence-similarity
+    versions:
+    - name: v1
+      storageUri: hf://ostler/sentence-encoder
+      dtype: float32
+";
+
+/// The example with the sentence encoder.
+fn manifest() -> String {
+    let example = std::fs::read_to_string(root().join("examples/video-translation.yaml"));
+    let example = example.expect("the example is there");
+    let (models, rest) = example.split_once("  memory:").expect("the example says how much memory there is");
+    format!("{models}{SIMILARITY}  memory:{rest}")
+}
+
 /// A sidecar that is killed with the test that started it.
 struct Sidecar {
     child: Child,
     serving: SocketAddr,
     status: SocketAddr,
-    _cache: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 /// Two free addresses of loopback, bound together so that they differ.
@@ -39,20 +59,22 @@ fn free_addresses() -> [SocketAddr; 2] {
 
 impl Sidecar {
     fn start(hub: &TestHub) -> Self {
-        let cache = tempfile::tempdir().expect("a folder for the cache");
+        let folder = tempfile::tempdir().expect("a folder for the manifest and the cache");
+        let file = folder.path().join("manifest.yaml");
+        std::fs::write(&file, manifest()).expect("the manifest can be written");
         let [serving, status] = free_addresses();
         let child = Command::new(env!("CARGO_BIN_EXE_ostler-sidecar"))
             .arg("serve")
-            .arg(root().join("examples/video-translation.yaml"))
+            .arg(file)
             .args(["--listen", &serving.to_string(), "--status-listen", &status.to_string()])
             .arg("--cache-dir")
-            .arg(cache.path())
+            .arg(folder.path().join("cache"))
             .args(["--hub-endpoint", &hub.endpoint()])
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .expect("the sidecar starts");
-        Self { child, serving, status, _cache: cache }
+        Self { child, serving, status, _folder: folder }
     }
 
     async fn until_ready(&mut self) {
@@ -97,6 +119,8 @@ async fn python() -> PathBuf {
 async fn openai_python_and_libretranslatepy_work_unchanged() {
     let hub = TestHub::start().await.expect("the hub starts");
     hub.push_all(&root().join("examples/hub")).expect("the shipped models are there");
+    let encoder = Files::Folder(root().join(SENTENCE_ENCODER));
+    hub.push("ostler/sentence-encoder", "main", encoder).expect("the sentence encoder is there");
     let mut sidecar = Sidecar::start(&hub);
     let python = python().await;
     sidecar.until_ready().await;
@@ -104,6 +128,7 @@ async fn openai_python_and_libretranslatepy_work_unchanged() {
         .arg(root().join("tests/clients/test_clients.py"))
         .args([format!("http://{}", sidecar.serving), format!("http://{}", sidecar.status)])
         .arg(root().join("examples"))
+        .arg(root().join(SENTENCE_ENCODER).join("goldens.json"))
         // A proxy of the environment knows no loopback address.
         .env("NO_PROXY", "127.0.0.1,localhost")
         .kill_on_drop(true)

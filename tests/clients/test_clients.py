@@ -1,6 +1,6 @@
 """Runs openai-python and libretranslatepy, both unchanged, against a sidecar.
 
-Usage: test_clients.py SERVING_URL STATUS_URL EXAMPLES_FOLDER
+Usage: test_clients.py SERVING_URL STATUS_URL EXAMPLES_FOLDER EMBEDDINGS_FILE
 
 Each check is a function named check_*. The program prints one line for each and fails if one does.
 """
@@ -18,6 +18,7 @@ import openai
 from libretranslatepy import LibreTranslateAPI
 
 serving, status, examples = sys.argv[1].rstrip("/"), sys.argv[2].rstrip("/"), pathlib.Path(sys.argv[3])
+embeddings = json.loads(pathlib.Path(sys.argv[4]).read_text(encoding="utf-8"))
 client = openai.OpenAI(base_url=serving + "/v1", api_key="not needed", max_retries=0, timeout=120)
 translator = LibreTranslateAPI(serving)
 expect = unittest.TestCase()
@@ -163,6 +164,63 @@ def check_errors_raise_the_right_exception():
     expect.assertEqual(caught.exception.status_code, 413)
     with expect.assertRaises(openai.NotFoundError):
         client.models.retrieve("none")
+
+
+def check_texts_are_embedded():
+    """The client asks for base64 unless told otherwise, and decodes it; both must be sentence-transformers' numbers."""
+    texts = [text for text in embeddings["texts"] if text]
+    expected = {text: vector for text, vector in zip(embeddings["texts"], embeddings["vectors"])}
+    for options in [{}, {"encoding_format": "float"}]:
+        answer = client.embeddings.create(model="similarity", input=texts, **options)
+        expect.assertEqual([entry.index for entry in answer.data], list(range(len(texts))))
+        for text, entry in zip(texts, answer.data):
+            expect.assertEqual(len(entry.embedding), len(expected[text]))
+            for number, other in zip(entry.embedding, expected[text]):
+                expect.assertAlmostEqual(number, other, delta=1e-4)
+        expect.assertGreater(answer.usage.prompt_tokens, 2 * len(texts))
+    short = client.embeddings.create(model="similarity", input=texts[0], dimensions=4).data[0].embedding
+    expect.assertEqual(len(short), 4)
+    expect.assertAlmostEqual(sum(number**2 for number in short), 1, delta=1e-4)
+
+
+def check_embedding_errors_raise_the_right_exception():
+    for options, parameter in [
+        ({"input": [1, 2, 3]}, "input"),
+        ({"input": [[1, 2], [3]]}, "input"),
+        ({"input": ""}, "input"),
+        ({"dimensions": 1000}, "dimensions"),
+        ({"model": "whisper"}, "model"),
+    ]:
+        with expect.assertRaises(openai.BadRequestError) as caught:
+            client.embeddings.create(**{"model": "similarity", "input": "one", **options})
+        expect.assertEqual(caught.exception.param, parameter)
+    with expect.assertRaises(openai.NotFoundError):
+        client.embeddings.create(model="text-embedding-3-small", input="one")
+
+
+def check_pairs_are_scored():
+    """vLLM has no client of its own for this; its users post JSON."""
+    vectors = {text: vector for text, vector in zip(embeddings["texts"], embeddings["vectors"])}
+    first, second, third = [text for text in embeddings["texts"] if text][:3]
+
+    def score(**fields):
+        body = json.dumps({"model": "similarity", **fields}).encode()
+        request = urllib.request.Request(serving + "/score", body, {"content-type": "application/json"})
+        with urllib.request.urlopen(request) as answer:
+            return [entry["score"] for entry in json.load(answer)["data"]]
+
+    def cosine(left, right):
+        return sum(one * other for one, other in zip(vectors[left], vectors[right]))
+
+    for fields, pairs in [
+        ({"text_1": first, "text_2": second}, [(first, second)]),
+        ({"text_1": first, "text_2": [second, third]}, [(first, second), (first, third)]),
+        ({"queries": [first, third], "documents": [second, first]}, [(first, second), (third, first)]),
+    ]:
+        scores = score(**fields)
+        expect.assertEqual(len(scores), len(pairs))
+        for found, pair in zip(scores, pairs):
+            expect.assertAlmostEqual(found, cosine(*pair), delta=1e-4)
 
 
 def check_texts_are_translated():

@@ -40,10 +40,13 @@ const PURE: [(&str, &[&str]); 8] = [
     (
         "sidecar/src/http",
         &[
+            "embeddings_form",
             "excerpt",
+            "fields",
             "language_choice",
             "model_choice",
             "provenance",
+            "score_form",
             "speech_form",
             "subtitles",
             "transcript_body",

@@ -31,8 +31,9 @@ pub struct ModelSpec {
         .message("name of a model must be lower-case letters, digits and '-', and must begin and end with a letter or digit, such as whisper"))]
     pub name: String,
     /// What the model does, as a Hugging Face pipeline tag: `automatic-speech-recognition` (speech to text),
-    /// `translation` (text to text in another language) or `text-classification` (text to a label, such as its
-    /// language). It cannot change under one name.
+    /// `translation` (text to text in another language), `text-classification` (text to a label, such as its
+    /// language), or `feature-extraction` and `sentence-similarity`, which both mean text to a vector that is compared
+    /// with others. It cannot change under one name.
     pub task: Task,
     /// When the versions are loaded: `Preload` before the pod becomes ready, `Lazy` when the first request asks.
     #[serde(default)]

@@ -110,7 +110,8 @@ fn a_refused_value_is_named_and_cut() {
 
 #[test]
 fn words_are_written_as_the_manifest_writes_them() {
-    for task in [Task::AutomaticSpeechRecognition, Task::Translation, Task::TextClassification] {
+    let text_tasks = [Task::Translation, Task::TextClassification];
+    for task in [Task::AutomaticSpeechRecognition].into_iter().chain(text_tasks).chain(Task::EMBEDDING) {
         assert_eq!(json(&task), format!("{:?}", task.to_string()));
     }
     for dtype in [Dtype::Auto, Dtype::Float32, Dtype::Bfloat16, Dtype::Float16, Dtype::Int8] {

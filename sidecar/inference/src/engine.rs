@@ -98,6 +98,21 @@ pub enum Job {
     Translate(TranslateJob),
     /// Text to labels.
     Classify(ClassifyJob),
+    /// Text to vectors.
+    Embed(EmbedJob),
+}
+
+impl Job {
+    /// What the job does, as [`EngineError::WrongTask`] says it: "this model does not `verb`".
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Transcribe(_) => "transcribe speech",
+            Self::Translate(_) => "translate text",
+            Self::Classify(_) => "classify text",
+            Self::Embed(_) => "embed text",
+        }
+    }
 }
 
 /// Speech to text, in its own language or in English.
@@ -193,6 +208,16 @@ pub struct ClassifyJob {
     pub texts: Vec<String>,
 }
 
+/// Texts to turn into vectors whose angles say how alike the texts are.
+#[derive(Debug, Clone)]
+pub struct EmbedJob {
+    /// The texts; each vector stands at its text's place.
+    pub texts: Vec<String>,
+    /// Keep this many numbers of each vector and scale what is kept to length 1; `None` keeps the vectors as the
+    /// model makes them. More than the model's width is an error.
+    pub dimensions: Option<usize>,
+}
+
 /// What came out of a [`Job`], variant for variant.
 #[derive(Debug, Clone)]
 pub enum Output {
@@ -202,6 +227,17 @@ pub enum Output {
     Translations(Vec<Translation>),
     /// Of [`Job::Classify`]: for each text every label, most probable first.
     Labels(Vec<Vec<LabelScore>>),
+    /// Of [`Job::Embed`].
+    Embeddings(Embeddings),
+}
+
+/// The vectors of the texts of an [`EmbedJob`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embeddings {
+    /// For each text its vector, all of the same length.
+    pub vectors: Vec<Vec<f32>>,
+    /// For each text the number of tokens that the model read of it, its special ones included.
+    pub tokens: Vec<usize>,
 }
 
 /// The text of a clip.
@@ -260,9 +296,9 @@ pub struct Word {
 /// A label and its probability.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelScore {
-    /// The label as the repository's `id2label` has it.
+    /// The label as the repository's `id2label` has it; of a fastText model without its prefix `__label__`.
     pub label: String,
-    /// 0 to 1; all labels of a text add up to 1.
+    /// 0 to 1; all labels of a text add up to 1, as far as rounding (and fastText's own, of 1e-5 a label) lets them.
     pub score: f32,
 }
 

@@ -89,6 +89,22 @@ impl LoadError {
         }
     }
 
+    /// The same about a file of a folder of the repository.
+    pub(crate) fn in_folder(mut self, folder: &str) -> Self {
+        match &mut self {
+            Self::MissingFile { file, .. }
+            | Self::Io { file, .. }
+            | Self::Corrupted { file, .. }
+            | Self::MissingTensor { file, .. }
+            | Self::UnexpectedTensor { file, .. }
+            | Self::WrongShape { file, .. }
+            | Self::Unsafe { file, .. } => *file = format!("{folder}/{file}"),
+            Self::Incompatible(message) => *message = format!("{folder}/{message}"),
+            Self::Compute(_) => {}
+        }
+        self
+    }
+
     pub(crate) fn corrupted(file: &str, message: impl std::fmt::Display) -> Self {
         Self::Corrupted { file: file.to_owned(), message: message.to_string() }
     }

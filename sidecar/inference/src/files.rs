@@ -1,5 +1,6 @@
 //! Which files of a repository a task needs, and how the small ones are read.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -33,6 +34,31 @@ pub const SENTENCEPIECE: &str = "sentencepiece.bpe.model";
 pub const VOCABULARY: &str = "vocab.json";
 /// Marian: the numbers of the target's pieces, where they are apart.
 pub const TARGET_VOCABULARY: &str = "target_vocab.json";
+
+/// The list of a sentence encoder's modules, as sentence-transformers writes it.
+pub const MODULES: &str = "modules.json";
+/// How the transformer of a sentence encoder reads texts, by the names that the releases of sentence-transformers gave
+/// it.
+pub const SENTENCE_CONFIGS: [&str; 4] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_camembert_config.json",
+];
+/// The prompts of a sentence encoder.
+pub const SENTENCE_PROMPTS: &str = "config_sentence_transformers.json";
+/// The names of a fastText model, which is one file, the better ones first: those with every number before those
+/// that keep codes of them (`.ftz`).
+pub const FASTTEXT_MODELS: [&str; 5] =
+    ["model.bin", "lid.176.bin", "lid218e.bin", "model.ftz", "lid.176.ftz"];
+
+/// The fastText model among the files of a repository; `None` where it holds a model of transformers, or neither.
+#[must_use]
+pub fn fasttext_model(is_there: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let is_of_transformers =
+        [SINGLE_SAFETENSORS, SAFETENSORS_INDEX, SINGLE_PICKLE, TOKENIZER].into_iter().any(&is_there);
+    if is_of_transformers { None } else { FASTTEXT_MODELS.into_iter().find(|name| is_there(name)) }
+}
 
 /// The files beside the weights: what must be there and what is taken where it is.
 struct Companions {
@@ -80,6 +106,19 @@ fn companions(task: Task, is_there: impl Fn(&str) -> bool) -> Companions {
             required: &[CONFIG, TOKENIZER],
             optional: &[TOKENIZER_CONFIG, "special_tokens_map.json"],
         },
+        Task::FeatureExtraction | Task::SentenceSimilarity => Companions {
+            required: &[CONFIG, TOKENIZER],
+            optional: &[
+                TOKENIZER_CONFIG,
+                "special_tokens_map.json",
+                MODULES,
+                SENTENCE_PROMPTS,
+                SENTENCE_CONFIGS[0],
+                SENTENCE_CONFIGS[1],
+                SENTENCE_CONFIGS[2],
+                SENTENCE_CONFIGS[3],
+            ],
+        },
     }
 }
 
@@ -97,18 +136,25 @@ pub fn max_bytes(name: &str) -> u64 {
 
 /// Chooses from the listing of a repository (name and bytes of each file) those that the task needs, sorted:
 /// safetensors rather than a pickle, which is taken only where `allow_pickle` says so; never the weights of
-/// other frameworks, never a folder's files.
+/// other frameworks, and a folder's files only where they are a module of a sentence encoder. A fastText model is one
+/// file.
 ///
 /// # Errors
 /// [`LoadError::MissingFile`] names what the repository lacks, [`LoadError::Unsafe`] a pickle that is not
 /// allowed, [`LoadError::Corrupted`] a file beyond [`max_bytes`].
 pub fn select(task: Task, files: &[(String, u64)], allow_pickle: bool) -> Result<Vec<String>, LoadError> {
     let is_there = |name: &str| files.iter().any(|(file, _)| file == name);
+    if task == Task::TextClassification
+        && let Some(name) = fasttext_model(is_there)
+    {
+        return Ok(vec![name.to_owned()]);
+    }
     let Companions { required, optional } = companions(task, is_there);
     for name in required {
         if !is_there(name) {
             let other = match task {
                 Task::Translation => format!(", or {SENTENCEPIECE} or {TOKENIZER} instead"),
+                Task::TextClassification => format!(", or a fastText model: {}", FASTTEXT_MODELS.join(", ")),
                 _ => String::new(),
             };
             let reason = format!("a repository for {task} has {}{other}", required.join(", "));
@@ -118,8 +164,12 @@ pub fn select(task: Task, files: &[(String, u64)], allow_pickle: bool) -> Result
     let mut selected = select_weights(files, allow_pickle)?;
     let small = required.iter().chain(optional).filter(|name| is_there(name)).map(|name| (*name).to_owned());
     selected.extend(small);
+    if Task::EMBEDDING.contains(&task) && is_there(MODULES) {
+        selected.extend(select_modules(files, allow_pickle)?);
+    }
     for name in &selected {
-        let is_weights = is_shard_name(name) || name == SINGLE_SAFETENSORS || name == SINGLE_PICKLE;
+        let own = name.rsplit('/').next().unwrap_or(name);
+        let is_weights = is_shard_name(own) || own == SINGLE_SAFETENSORS || own == SINGLE_PICKLE;
         let size = files.iter().find(|(file, _)| file == name).map_or(0, |(_, size)| *size);
         if !is_weights && size > max_bytes(name) {
             return Err(too_large(name, size));
@@ -127,6 +177,44 @@ pub fn select(task: Task, files: &[(String, u64)], allow_pickle: bool) -> Result
     }
     selected.sort();
     Ok(selected)
+}
+
+/// The configs and weights of the modules of a sentence encoder, each in a folder such as `2_Dense`.
+fn select_modules(files: &[(String, u64)], allow_pickle: bool) -> Result<Vec<String>, LoadError> {
+    let is_module = |folder: &str| {
+        folder.split_once('_').is_some_and(|(number, name)| {
+            (1..=2).contains(&number.len())
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+                && !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })
+    };
+    let in_modules = files.iter().filter_map(|(path, _)| path.split_once('/'));
+    let mut modules: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (folder, name) in in_modules.filter(|(folder, _)| is_module(folder)) {
+        modules.entry(folder).or_default().push(name);
+    }
+    let mut selected = Vec::new();
+    for (folder, names) in modules {
+        let mut select = |name: &str| selected.push(format!("{folder}/{name}"));
+        if names.contains(&CONFIG) {
+            select(CONFIG);
+        }
+        if names.contains(&SINGLE_SAFETENSORS) {
+            select(SINGLE_SAFETENSORS);
+        } else if names.contains(&SINGLE_PICKLE) {
+            if !allow_pickle {
+                return Err(pickle_refused(&format!("{folder}/{SINGLE_PICKLE}")));
+            }
+            select(SINGLE_PICKLE);
+        }
+    }
+    Ok(selected)
+}
+
+fn pickle_refused(file: &str) -> LoadError {
+    let message = "pickles are turned off here, and the repository has no safetensors".to_owned();
+    LoadError::Unsafe { file: file.to_owned(), message }
 }
 
 fn select_weights(files: &[(String, u64)], allow_pickle: bool) -> Result<Vec<String>, LoadError> {
@@ -142,8 +230,7 @@ fn select_weights(files: &[(String, u64)], allow_pickle: bool) -> Result<Vec<Str
         if allow_pickle {
             return Ok(vec![SINGLE_PICKLE.to_owned()]);
         }
-        let message = "pickles are turned off here, and the repository has no safetensors".to_owned();
-        return Err(LoadError::Unsafe { file: SINGLE_PICKLE.to_owned(), message });
+        return Err(pickle_refused(SINGLE_PICKLE));
     }
     let reason = format!("the repository has neither it nor {SAFETENSORS_INDEX} or {SINGLE_PICKLE}");
     Err(LoadError::MissingFile { file: SINGLE_SAFETENSORS.to_owned(), reason })
@@ -318,6 +405,65 @@ mod tests {
             "tokenizer.json",
         ];
         assert_eq!(selected, expected);
+    }
+
+    #[test]
+    fn a_sentence_encoder_comes_with_its_modules() {
+        let files = listing(&[
+            "config.json",
+            "tokenizer.json",
+            "model.safetensors",
+            "modules.json",
+            "sentence_bert_config.json",
+            "config_sentence_transformers.json",
+            "1_Pooling/config.json",
+            "2_Dense/config.json",
+            "2_Dense/model.safetensors",
+            "2_Dense/pytorch_model.bin",
+            "3_Normalize/README.md",
+            "onnx/config.json",
+            "onnx/model.safetensors",
+            "openvino/openvino_model.bin",
+        ]);
+        let expected = [
+            "1_Pooling/config.json",
+            "2_Dense/config.json",
+            "2_Dense/model.safetensors",
+            "config.json",
+            "config_sentence_transformers.json",
+            "model.safetensors",
+            "modules.json",
+            "sentence_bert_config.json",
+            "tokenizer.json",
+        ];
+        for task in Task::EMBEDDING {
+            assert_eq!(select(task, &files, false).unwrap(), expected);
+        }
+        let with_a_pickle: Vec<_> =
+            files.into_iter().filter(|(name, _)| name != "2_Dense/model.safetensors").collect();
+        let selected = select(Task::SentenceSimilarity, &with_a_pickle, true).unwrap();
+        assert!(selected.contains(&"2_Dense/pytorch_model.bin".to_owned()));
+        let error = select(Task::SentenceSimilarity, &with_a_pickle, false).unwrap_err();
+        assert_eq!(error.reason(), "Unsafe");
+        assert!(error.to_string().contains("2_Dense/pytorch_model.bin"), "{error}");
+    }
+
+    #[test]
+    fn a_fasttext_model_is_one_file_where_there_is_no_other_model() {
+        for (names, expected) in [
+            (&["README.md", "model.bin"][..], Some("model.bin")),
+            (&["lid.176.ftz", "lid.176.bin", "config.json"], Some("lid.176.bin")),
+            (&["lid.176.ftz"], Some("lid.176.ftz")),
+            (&["model.bin", "tokenizer.json", "model.safetensors", "config.json"], None),
+            (&["training_args.bin"], None),
+        ] {
+            let files = listing(names);
+            assert_eq!(fasttext_model(|name| names.contains(&name)), expected);
+            if let Some(expected) = expected {
+                assert_eq!(select(Task::TextClassification, &files, false).unwrap(), [expected]);
+                assert!(select(Task::Translation, &files, true).is_err());
+            }
+        }
     }
 
     #[test]

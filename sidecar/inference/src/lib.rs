@@ -6,8 +6,11 @@
 
 pub mod audio;
 pub mod classify;
+pub mod embed;
+pub mod encoder;
 pub mod engine;
 pub mod error;
+pub mod fasttext;
 pub mod files;
 pub mod footprint;
 pub mod generate;

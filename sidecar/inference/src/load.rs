@@ -10,11 +10,12 @@ pub use crate::error::LoadError;
 pub use crate::footprint::Footprint;
 pub use crate::weights::pickle::PicklePolicy;
 
+use crate::encoder::{self, Architecture, Computation};
 use crate::engine::Engine;
 use crate::files;
-use crate::processor::Processor;
+use crate::processor::{Precision, Processor};
 use crate::weights::Purpose;
-use crate::{classify, seq2seq, whisper};
+use crate::{classify, embed, fasttext, seq2seq, whisper};
 
 /// How a model is to be loaded.
 #[derive(Clone)]
@@ -35,7 +36,10 @@ struct ModelType {
 /// The architectures that there are engines for.
 enum Family {
     Translator(seq2seq::Family),
-    Classifier(classify::Architecture),
+    Classifier(Architecture),
+    SentenceEncoder(Architecture),
+    /// With the name of its one file.
+    FastText(&'static str),
     Whisper,
 }
 
@@ -52,7 +56,13 @@ pub fn inspect(folder: &Path, task: Task, options: &LoadOptions) -> Result<Footp
         Family::Translator(family) => {
             seq2seq::inspect(&seq2seq::Origin { folder, family, pickle }, *dtype, processor)
         }
-        Family::Classifier(architecture) => classify::inspect(folder, architecture, pickle),
+        Family::Classifier(architecture) => {
+            classify::inspect(folder, architecture, &computation(task, options)?, pickle)
+        }
+        Family::SentenceEncoder(architecture) => {
+            embed::inspect(folder, architecture, &computation(task, options)?, pickle)
+        }
+        Family::FastText(name) => fasttext::inspect(folder, name),
         Family::Whisper => whisper::inspect(folder, *dtype, pickle, processor),
     }
 }
@@ -71,8 +81,14 @@ pub fn load(folder: &Path, task: Task, options: &LoadOptions) -> Result<Box<dyn 
             Ok(Box::new(seq2seq::load(&origin, *dtype, processor)?))
         }
         Family::Classifier(architecture) => {
-            Ok(Box::new(classify::load(folder, architecture, pickle, Purpose::Run)?))
+            let computation = computation(task, options)?;
+            Ok(Box::new(classify::load(folder, architecture, &computation, pickle, Purpose::Run)?))
         }
+        Family::SentenceEncoder(architecture) => {
+            let computation = computation(task, options)?;
+            Ok(Box::new(embed::load(folder, architecture, &computation, pickle, Purpose::Run)?))
+        }
+        Family::FastText(name) => Ok(Box::new(fasttext::load(folder, name)?)),
         Family::Whisper => whisper::load(folder, *dtype, pickle, processor),
     }
 }
@@ -82,42 +98,60 @@ pub fn load(folder: &Path, task: Task, options: &LoadOptions) -> Result<Box<dyn 
 pub fn computed_dtype(task: Task, dtype: Dtype, processor: &Processor) -> Dtype {
     let has_bfloat16 = processor.kernels().instructions().has_bfloat16();
     match (task, dtype) {
-        (Task::AutomaticSpeechRecognition | Task::Translation, Dtype::Auto) if has_bfloat16 => {
-            Dtype::Bfloat16
-        }
-        // The one format that every engine computes in.
+        // A classifier may be fastText's, which has one format.
+        (Task::TextClassification, Dtype::Auto) => Dtype::Float32,
+        (_, Dtype::Auto) if has_bfloat16 => Dtype::Bfloat16,
         (_, Dtype::Auto) => Dtype::Float32,
         (_, dtype) => dtype,
     }
 }
 
+/// What an encoder is computed with.
+fn computation(task: Task, options: &LoadOptions) -> Result<Computation, LoadError> {
+    let processor = Arc::clone(&options.processor);
+    let dtype = computed_dtype(task, options.dtype, &processor);
+    let precision = Precision::of(dtype, processor.kernels()).ok_or_else(|| {
+        LoadError::Incompatible(format!(
+            "dtype {dtype} does not run on a processor; write auto, float32, bfloat16 or int8"
+        ))
+    })?;
+    Ok(Computation { processor, precision })
+}
+
 fn check_dtype(family: &Family, dtype: Dtype) -> Result<(), LoadError> {
-    match dtype {
-        // It checks for itself, as all will that compute on the kernels.
-        _ if matches!(family, Family::Whisper | Family::Translator(_)) => Ok(()),
-        Dtype::Auto | Dtype::Float32 => Ok(()),
-        Dtype::Bfloat16 | Dtype::Float16 | Dtype::Int8 => Err(LoadError::Incompatible(format!(
-            "dtype {dtype} does not run here yet; write auto or float32"
-        ))),
+    match (family, dtype) {
+        (Family::FastText(_), Dtype::Bfloat16 | Dtype::Float16 | Dtype::Int8) => {
+            Err(LoadError::Incompatible(format!(
+                "dtype {dtype} does not run for a fastText model; write auto or float32"
+            )))
+        }
+        // The others check for themselves.
+        _ => Ok(()),
     }
 }
 
 fn family(folder: &Path, task: Task) -> Result<Family, LoadError> {
+    if task == Task::TextClassification
+        && let Some(name) = files::fasttext_model(|name| folder.join(name).exists())
+    {
+        return Ok(Family::FastText(name));
+    }
     let ModelType { model_type } = files::read_json(folder, files::CONFIG)?;
     let known = match task {
         Task::AutomaticSpeechRecognition => "whisper",
         Task::Translation => "marian, mbart, m2m_100",
-        Task::TextClassification => "xlm-roberta, roberta, bert",
+        Task::TextClassification | Task::FeatureExtraction | Task::SentenceSimilarity => encoder::SUPPORTED,
     };
-    match (task, model_type.as_str()) {
-        (Task::AutomaticSpeechRecognition, "whisper") => Ok(Family::Whisper),
-        (Task::Translation, "marian") => Ok(Family::Translator(seq2seq::Family::Marian)),
-        (Task::Translation, "mbart") => Ok(Family::Translator(seq2seq::Family::Mbart)),
-        (Task::Translation, "m2m_100") => Ok(Family::Translator(seq2seq::Family::M2m100)),
-        (Task::TextClassification, "xlm-roberta" | "roberta") => {
-            Ok(Family::Classifier(classify::Architecture::XlmRoberta))
+    let architecture = Architecture::of(&model_type);
+    match (task, model_type.as_str(), architecture) {
+        (Task::AutomaticSpeechRecognition, "whisper", _) => Ok(Family::Whisper),
+        (Task::Translation, "marian", _) => Ok(Family::Translator(seq2seq::Family::Marian)),
+        (Task::Translation, "mbart", _) => Ok(Family::Translator(seq2seq::Family::Mbart)),
+        (Task::Translation, "m2m_100", _) => Ok(Family::Translator(seq2seq::Family::M2m100)),
+        (Task::TextClassification, _, Some(architecture)) => Ok(Family::Classifier(architecture)),
+        (Task::FeatureExtraction | Task::SentenceSimilarity, _, Some(architecture)) => {
+            Ok(Family::SentenceEncoder(architecture))
         }
-        (Task::TextClassification, "bert") => Ok(Family::Classifier(classify::Architecture::Bert)),
         _ => Err(LoadError::Incompatible(format!(
             "config.json: model_type {model_type:?} is not supported for {task}; supported: {known}"
         ))),

@@ -168,8 +168,7 @@ impl Engine for Seq2Seq {
     fn run(&self, job: &Job, control: &Control) -> Result<Output, EngineError> {
         match job {
             Job::Translate(job) => self.translate(job, control).map(Output::Translations),
-            Job::Transcribe(_) => Err(EngineError::WrongTask("transcribe")),
-            Job::Classify(_) => Err(EngineError::WrongTask("classify")),
+            other => Err(EngineError::WrongTask(other.verb())),
         }
     }
 

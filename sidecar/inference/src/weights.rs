@@ -1,6 +1,5 @@
 //! Files of weights become tensors; their sizes are known before a byte of a tensor is read.
 
-mod backend;
 pub mod header;
 mod number_format;
 mod packed;

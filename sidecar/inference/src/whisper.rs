@@ -145,8 +145,7 @@ impl<F: Forward> Engine for Whisper<F> {
     fn run(&self, job: &Job, control: &Control) -> Result<Output, EngineError> {
         match job {
             Job::Transcribe(job) => transcribe::transcribe(self, job, control).map(Output::Transcript),
-            Job::Translate(_) => Err(EngineError::WrongTask("translate text")),
-            Job::Classify(_) => Err(EngineError::WrongTask("classify text")),
+            other => Err(EngineError::WrongTask(other.verb())),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Everything that can go wrong with a request, and the only place that turns it into a status.
 //!
 //! A handler fails with an [`ApiError`]; it rides on a bare response until the layer of its protocol gives it
-//! that protocol's own shape ([`as_problem`] or [`as_libretranslate`]), so that no handler knows about shapes.
+//! that protocol's own shape ([`as_problem`], [`as_libretranslate`] or [`as_vllm`]), so that no handler knows about
+//! shapes.
 
 mod shape;
 
@@ -12,7 +13,7 @@ use ostler_inference::audio::AudioError;
 use ostler_inference::engine::EngineError;
 use serde::Serialize;
 
-pub(super) use shape::{as_libretranslate, as_problem, from_panic};
+pub(super) use shape::{as_libretranslate, as_problem, as_vllm, from_panic};
 
 /// Why a request got no answer. The text of each is fit for the client: it holds no secret and no raw input.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,8 @@ use ostler_crds::names::StorageUri;
 use ostler_crds::serving_plan::ServingPlan;
 use ostler_crds::status::FailureLocation;
 use ostler_inference::engine::{
-    Control, Engine, EngineError, Job, JobProgress, LabelScore, Output, Segment, Transcript, Translation,
+    Control, Embeddings, Engine, EngineError, Job, JobProgress, LabelScore, Output, Segment, Transcript,
+    Translation,
 };
 use serde_json::json;
 
@@ -49,7 +50,7 @@ pub(super) fn transcript() -> Transcript {
     }
 }
 
-/// The plan of `examples/video-translation.yaml`.
+/// The plan of `examples/video-translation.yaml`, and a sentence encoder.
 pub(super) fn plan() -> ServingPlan {
     let artifact = |repository: &str, pair: Option<&str>| {
         let repository = repository.replace("{languagePair}", pair.unwrap_or_default());
@@ -73,6 +74,9 @@ pub(super) fn plan() -> ServingPlan {
             model("translation", "translation", "Lazy", vec![version("v1", 100, pairs.to_vec())]),
             model("language-detection", "text-classification", "Lazy", vec![
                 version("v1", 100, vec![artifact("xlm-roberta-language-detection", None)]),
+            ]),
+            model("similarity", "sentence-similarity", "Lazy", vec![
+                version("v1", 100, vec![artifact("labse", None)]),
             ]),
         ],
     });
@@ -201,6 +205,17 @@ impl Engine for FakeEngine {
                     vec![label(first, 0.9), label(second, 0.1)]
                 };
                 Ok(Output::Labels(job.texts.iter().map(labels).collect()))
+            }
+            // Texts of the same length are alike, others less so the more their lengths differ.
+            Job::Embed(job) => {
+                let dimensions = job.dimensions.unwrap_or(2);
+                if dimensions > 2 {
+                    let message = format!("is {dimensions}, this model's vectors have 1 to 2 numbers");
+                    return Err(EngineError::InvalidInput { parameter: "dimensions", message });
+                }
+                let vector = |text: &String| vec![text.len() as f32, 1.0][..dimensions].to_vec();
+                let tokens = job.texts.iter().map(|text| text.split_whitespace().count() + 2).collect();
+                Ok(Output::Embeddings(Embeddings { vectors: job.texts.iter().map(vector).collect(), tokens }))
             }
         }
     }

@@ -101,33 +101,47 @@ pub(super) fn translator(
 /// The models that do a task: the asked one, else all of them.
 ///
 /// # Errors
-/// [`ApiError::UnknownModel`] where there is none, [`ApiError::InvalidParameter`] where the asked one does
-/// something else.
+/// As [`of_tasks`].
 pub(super) fn of_task<'plan>(
     plan: &'plan ServingPlan,
     task: Task,
     asked: Option<&ModelName>,
 ) -> Result<Vec<&'plan PlannedModel>, ApiError> {
-    let capable = plan.models.iter().filter(|model| model.task == task);
+    of_tasks(plan, &[task], asked)
+}
+
+/// The models that do one of some tasks: the asked one, else all of them.
+///
+/// # Errors
+/// [`ApiError::UnknownModel`] where there is none, [`ApiError::InvalidParameter`] where the asked one does
+/// something else.
+pub(super) fn of_tasks<'plan>(
+    plan: &'plan ServingPlan,
+    tasks: &[Task],
+    asked: Option<&ModelName>,
+) -> Result<Vec<&'plan PlannedModel>, ApiError> {
+    let needed = || tasks.iter().map(Task::to_string).collect::<Vec<_>>().join(" or ");
+    let capable = plan.models.iter().filter(|model| tasks.contains(&model.task));
     let Some(asked) = asked else {
         let capable: Vec<_> = capable.collect();
         if capable.is_empty() {
             return Err(ApiError::UnknownModel {
-                message: format!("no model with the task {task} is served here"),
+                message: format!("no model with the task {} is served here", needed()),
             });
         }
         return Ok(capable);
     };
     match plan.models.iter().find(|model| model.name == *asked) {
-        Some(model) if model.task == task => Ok(vec![model]),
+        Some(model) if tasks.contains(&model.task) => Ok(vec![model]),
         Some(model) => {
-            let message =
-                format!("{:?} has the task {}, and this endpoint needs {task}", asked.as_str(), model.task);
+            let (name, task) = (asked.as_str(), model.task);
+            let message = format!("{name:?} has the task {task}, and this endpoint needs {}", needed());
             Err(ApiError::InvalidParameter { parameter: "model".to_owned(), message })
         }
         None => {
             let known = capable.map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
-            let message = format!("there is no model {:?}; for {task} there are: {known}", asked.as_str());
+            let message =
+                format!("there is no model {:?}; for {} there are: {known}", asked.as_str(), needed());
             Err(ApiError::UnknownModel { message })
         }
     }

@@ -7,6 +7,7 @@ use url::form_urlencoded;
 use super::body;
 use super::error::ApiError;
 use super::excerpt::excerpt;
+use super::json_body;
 use super::multipart;
 use super::translate_form::form_to_object;
 use crate::state::Limits;
@@ -20,8 +21,8 @@ pub(super) async fn read_fields(request: Request, limits: &Limits) -> Result<Map
     let headers = &parts.headers;
     let bytes = body::read(body, body::announced_length(headers), limits.body_bytes, "the body").await?;
     let media_type = multipart::media_type(headers).to_ascii_lowercase();
-    if media_type == "application/json" || media_type.ends_with("+json") {
-        return json_object(&bytes);
+    if json_body::is_json(&media_type) {
+        return json_body::object(&bytes);
     }
     let query = parts.uri.query().unwrap_or_default().as_bytes();
     let own = |input: &[u8]| form_urlencoded::parse(input).into_owned().collect::<Vec<_>>();
@@ -30,7 +31,7 @@ pub(super) async fn read_fields(request: Request, limits: &Limits) -> Result<Map
         "" if bytes.is_empty() => {}
         "application/x-www-form-urlencoded" => {
             if std::str::from_utf8(&bytes).is_err() {
-                return Err(malformed("a form", "it is not UTF-8"));
+                return Err(json_body::malformed("a form", "it is not UTF-8"));
             }
             pairs.extend(own(&bytes));
         }
@@ -41,16 +42,4 @@ pub(super) async fn read_fields(request: Request, limits: &Limits) -> Result<Map
         }
     }
     Ok(form_to_object(pairs))
-}
-
-fn json_object(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    match serde_json::from_slice(bytes) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(malformed("a JSON object", "it is another kind of value")),
-        Err(error) => Err(malformed("JSON", &error.to_string())),
-    }
-}
-
-fn malformed(expected: &'static str, message: &str) -> ApiError {
-    ApiError::MalformedBody { expected, message: message.to_owned() }
 }

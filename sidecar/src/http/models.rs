@@ -102,6 +102,8 @@ mod tests {
             "translation@v1",
             "language-detection",
             "language-detection@v1",
+            "similarity",
+            "similarity@v1",
         ];
         assert_eq!(ids, expected);
         let json = serde_json::to_value(&models[1]).unwrap();

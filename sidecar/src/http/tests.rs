@@ -289,11 +289,101 @@ async fn translation_requests_fail_in_libretranslates_shape() {
 }
 
 #[tokio::test]
+async fn texts_are_embedded_one_or_many_as_floats_or_base64() {
+    let router = serving();
+    let answer =
+        send(&router, post_json("/v1/embeddings", &json!({"model": "similarity", "input": "a b c"}))).await;
+    let expected = json!({
+        "object": "list", "model": "similarity", "usage": {"prompt_tokens": 5, "total_tokens": 5},
+        "data": [{"object": "embedding", "index": 0, "embedding": [5.0, 1.0]}],
+    });
+    assert_eq!((answer.status, answer.json()), (200, expected));
+    assert_eq!(answer.header("x-ostler-model"), "similarity");
+    assert_eq!(answer.header("x-ostler-revision"), COMMIT);
+    let many =
+        json!({"model": "similarity@v1", "input": ["a", "bc"], "encoding_format": "base64", "dimensions": 1});
+    let answer = send(&router, post_json("/v1/embeddings", &many)).await.json();
+    // 1.0 and 2.0 as 32-bit floats in little-endian order.
+    assert_eq!(answer["data"][0]["embedding"], "AACAPw==");
+    assert_eq!(answer["data"][1], json!({"object": "embedding", "index": 1, "embedding": "AAAAQA=="}));
+    assert_eq!(answer["usage"]["prompt_tokens"], 6);
+}
+
+#[tokio::test]
+async fn embedding_requests_fail_with_the_right_status_and_name_the_field() {
+    let router = serving();
+    let ask = |extra: Value| {
+        let mut body = json!({"model": "similarity", "input": "a"});
+        body.as_object_mut().unwrap().append(&mut extra.as_object().unwrap().clone());
+        post_json("/v1/embeddings", &body)
+    };
+    let mut form = ask(json!({}));
+    form.headers_mut().insert(header::CONTENT_TYPE, "application/x-www-form-urlencoded".parse().unwrap());
+    for (request, status, parameter, code) in [
+        (ask(json!({"input": [1, 2]})), 400, json!("input"), "unsupported_parameter"),
+        (ask(json!({"dimensions": 3})), 400, json!("dimensions"), "invalid_value"),
+        (ask(json!({"model": "whisper"})), 400, json!("model"), "invalid_value"),
+        (ask(json!({"model": "text-embedding-3-small"})), 404, json!("model"), "model_not_found"),
+        (ask(json!({"model": null})), 400, json!("model"), "missing_required_parameter"),
+        (form, 415, json!(null), "unsupported_media_type"),
+        (get("/v1/embeddings"), 405, json!(null), "method_not_allowed"),
+    ] {
+        let answer = send(&router, request).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        let problem = answer.json();
+        assert_eq!(problem["error"]["param"], parameter, "{problem}");
+        assert_eq!(problem["error"]["code"], code, "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn pairs_are_scored_as_vllm_does() {
+    let router = serving();
+    let scores = |answer: &Value| -> Vec<f64> {
+        answer["data"].as_array().unwrap().iter().map(|entry| entry["score"].as_f64().unwrap()).collect()
+    };
+    let one = json!({"model": "similarity", "text_1": "abc", "text_2": "xyz"});
+    let answer = send(&router, post_json("/score", &one)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.header("x-ostler-model"), "similarity");
+    let body = answer.json();
+    assert_eq!(body["data"], json!([{"index": 0, "object": "score", "score": 1.0}]));
+    assert_eq!((&body["object"], &body["model"]), (&json!("list"), &json!("similarity")));
+    assert_eq!(body["usage"], json!({"prompt_tokens": 6, "total_tokens": 6}));
+    assert!(body["id"].as_str().unwrap().starts_with("score-") && body["created"].as_u64() > Some(0));
+    // One against many, by the newer names, on the other path, with the model of the plan.
+    let many = json!({"queries": "a", "documents": ["b", "bcdefgh"]});
+    let answer = send(&router, post_json("/v1/score", &many)).await.json();
+    assert_eq!(answer["model"], "similarity");
+    let found = scores(&answer);
+    assert!(found.len() == 2 && found[0] == 1.0 && found[1] < 0.9, "{found:?}");
+    let each = json!({"text_1": ["a", "bcdefgh"], "text_2": ["bcdefgh", "a"]});
+    let found = scores(&send(&router, post_json("/score", &each)).await.json());
+    assert!(found.len() == 2 && found[0] == found[1] && found[0] < 0.9, "{found:?}");
+}
+
+#[tokio::test]
+async fn score_requests_fail_in_vllms_shape() {
+    let router = serving();
+    for (request, status, error_type) in [
+        (post_json("/score", &json!({"text_1": ["a", "b"], "text_2": ["c"]})), 400, "BadRequestError"),
+        (post_json("/score", &json!({"model": "none", "text_1": "a", "text_2": "b"})), 404, "NotFoundError"),
+        (get("/score"), 405, "Method Not Allowed"),
+    ] {
+        let answer = send(&router, request).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        let error = &answer.json()["error"];
+        assert_eq!((&error["code"], &error["type"]), (&json!(status), &json!(error_type)));
+        assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()));
+    }
+}
+
+#[tokio::test]
 async fn models_and_languages_are_listed() {
     let router = serving();
     let models = send(&router, get("/v1/models")).await.json();
     assert_eq!(models["object"], "list");
-    assert_eq!(models["data"].as_array().unwrap().len(), 7);
+    assert_eq!(models["data"].as_array().unwrap().len(), 9);
     assert_eq!(send(&router, get("/v1/models/whisper@v2")).await.json()["object"], "model");
     assert_eq!(send(&router, get("/languages")).await.json()[0]["code"], "de");
 }

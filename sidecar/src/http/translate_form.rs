@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use super::excerpt::excerpt;
+use super::fields::{invalid, refuse_unknown, required_text, text};
 use crate::state::Limits;
 
 /// The most further translations of a text: the search follows a beam for each of them.
@@ -169,38 +170,6 @@ fn texts(fields: &Map<String, Value>, limits: &Limits) -> Result<Texts, ApiError
         return Err(invalid("q", message));
     }
     Ok(texts)
-}
-
-fn required_text<'fields>(
-    fields: &'fields Map<String, Value>,
-    parameter: &'static str,
-) -> Result<&'fields str, ApiError> {
-    text(fields, parameter)?.ok_or(ApiError::MissingParameter { parameter })
-}
-
-/// A text field; an empty one counts as absent, as in LibreTranslate.
-fn text<'fields>(
-    fields: &'fields Map<String, Value>,
-    parameter: &str,
-) -> Result<Option<&'fields str>, ApiError> {
-    match fields.get(parameter) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-        Some(_) => Err(invalid(parameter, "is not one text".to_owned())),
-    }
-}
-
-fn refuse_unknown(fields: &Map<String, Value>, known: &[&str]) -> Result<(), ApiError> {
-    match fields.keys().find(|name| !known.contains(&name.as_str())) {
-        None => Ok(()),
-        Some(name) => {
-            Err(invalid(&excerpt(name), format!("there is no such field; there are: {}", known.join(", "))))
-        }
-    }
-}
-
-fn invalid(parameter: &str, message: String) -> ApiError {
-    ApiError::InvalidParameter { parameter: parameter.to_owned(), message }
 }
 
 #[cfg(test)]

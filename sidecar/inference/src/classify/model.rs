@@ -1,19 +1,17 @@
-//! The networks: candle-transformers' encoders with the heads that transformers puts on them.
+//! The networks: encoders with the heads that transformers puts on them for classification.
 
-use std::sync::Arc;
+use ostler_kernels::{Format, Inputs, Linear, Write};
 
-use candle_core::{IndexOp, Module, Result, Tensor};
-use candle_nn::Linear;
-use candle_transformers::models::bert::BertModel;
-use candle_transformers::models::xlm_roberta::XLMRobertaForSequenceClassification;
-
-use super::config::{Architecture, Config};
+use crate::encoder::{Architecture, Computation, Config, Network};
+use crate::engine::{Control, EngineError};
 use crate::error::LoadError;
-use crate::weights::Weights;
+use crate::weights::{Part, Weights};
 
-pub(super) enum Model {
-    XlmRoberta(XLMRobertaForSequenceClassification),
-    Bert { encoder: BertModel, pooler: Linear, classifier: Linear },
+/// An encoder, and two linear layers over the state of each text's first token.
+pub(super) struct Model {
+    pub(super) network: Network,
+    dense: Linear,
+    output: Linear,
 }
 
 /// Tensors that checkpoints hold and the network has no place for: buffers, and the head of pre-training that
@@ -27,40 +25,43 @@ pub(super) fn is_ignorable(architecture: Architecture, name: &str) -> bool {
 
 impl Model {
     pub(super) fn load(
-        weights: &Arc<Weights>,
-        config: &Config,
-        architecture: Architecture,
-    ) -> std::result::Result<Self, LoadError> {
-        let (labels, width) = (config.labels.len(), config.width());
-        match architecture {
-            Architecture::XlmRoberta => {
-                XLMRobertaForSequenceClassification::new(labels, &config.xlm_roberta(), weights.builder())
-                    .map(Self::XlmRoberta)
-                    .map_err(|error| weights.failure(error))
-            }
-            Architecture::Bert => {
-                let encoder = BertModel::load(weights.builder().pp("bert"), &config.bert())
-                    .map_err(|error| weights.failure(error))?;
-                let linear = |name: &str, outputs: usize| {
-                    let weight = weights.tensor(&format!("{name}.weight"), &[outputs, width])?;
-                    let bias = weights.tensor(&format!("{name}.bias"), &[outputs])?;
-                    Ok::<_, LoadError>(Linear::new(weight, Some(bias)))
-                };
-                let pooler = linear("bert.pooler.dense", width)?;
-                Ok(Self::Bert { encoder, pooler, classifier: linear("classifier", labels)? })
-            }
-        }
+        weights: &Weights,
+        config: Config,
+        labels: usize,
+        computation: Computation,
+    ) -> Result<Self, LoadError> {
+        let (prefix, dense, output) = match config.architecture() {
+            Architecture::XlmRoberta => ("roberta.", "classifier.dense", "classifier.out_proj"),
+            Architecture::Bert => ("bert.", "bert.pooler.dense", "classifier"),
+        };
+        let (kernels, width) = (computation.processor.kernels(), config.width());
+        let network = Network::load(weights, prefix, config, computation)?;
+        // So little work that rounding it would gain nothing.
+        let linear = |name: &str, outputs: usize| {
+            weights.linear(kernels, Format::Float32, &[Part { name, outputs, has_bias: true }], width)
+        };
+        Ok(Self { network, dense: linear(dense, width)?, output: linear(output, labels)? })
     }
 
-    /// Texts x labels, from texts x tokens, with 1 in `mask` where there is a token.
-    pub(super) fn logits(&self, tokens: &Tensor, mask: &Tensor, kinds: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::XlmRoberta(model) => model.forward(tokens, mask, kinds),
-            Self::Bert { encoder, pooler, classifier } => {
-                let states = encoder.forward(tokens, kinds, Some(mask))?;
-                let first = states.i((.., 0))?.contiguous()?;
-                classifier.forward(&pooler.forward(&first)?.tanh()?)
-            }
+    /// For each text its logits. Each text has at least one token.
+    pub(super) fn logits(&self, texts: &[&[u32]], control: &Control) -> Result<Vec<Vec<f32>>, EngineError> {
+        let width = self.network.config().width();
+        let states = self.network.states(texts, control)?;
+        let mut inputs = Inputs::new(texts.len(), width);
+        let mut first = 0;
+        for (row, text) in texts.iter().enumerate() {
+            self.dense.prepare(&mut inputs, row, &states[first * width..][..width]);
+            first += text.len();
         }
+        let mut pooled = vec![0.0; texts.len() * width];
+        self.dense.forward_here(&inputs, texts.len(), &mut pooled, width, Write::Set);
+        pooled.iter_mut().for_each(|number| *number = number.tanh());
+        for (row, numbers) in pooled.chunks_exact(width).enumerate() {
+            self.output.prepare(&mut inputs, row, numbers);
+        }
+        let labels = self.output.outputs();
+        let mut logits = vec![0.0; texts.len() * labels];
+        self.output.forward_here(&inputs, texts.len(), &mut logits, labels, Write::Set);
+        Ok(logits.chunks_exact(labels).map(<[f32]>::to_vec).collect())
     }
 }

@@ -1,6 +1,20 @@
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use ostler_crds::names::Dtype;
 
 use super::*;
+use crate::processor::{Precision, Processor};
+
+fn computation() -> Computation {
+    let processor = Arc::new(Processor::whole());
+    let precision = Precision::of(Dtype::Float32, processor.kernels()).unwrap();
+    Computation { processor, precision }
+}
+
+fn loaded(folder: &Path, architecture: Architecture) -> Result<Classifier, LoadError> {
+    load(folder, architecture, &computation(), &PicklePolicy::Refused, Purpose::Run)
+}
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -21,8 +35,7 @@ fn classify(classifier: &Classifier, texts: &[&str]) -> Vec<Vec<LabelScore>> {
 /// The inputs and transformers' probabilities that lie beside the shipped model.
 #[test]
 fn the_shipped_model_gives_transformers_probabilities() {
-    let classifier =
-        load(&shipped(), Architecture::XlmRoberta, &PicklePolicy::Refused, Purpose::Run).unwrap();
+    let classifier = loaded(&shipped(), Architecture::XlmRoberta).unwrap();
     classifier.canary().unwrap();
     let expected = std::fs::read_to_string(shipped().join("expected.tsv")).unwrap();
     let mut lines = expected.lines().map(|line| line.split('\t').collect::<Vec<_>>());
@@ -52,18 +65,19 @@ struct Goldens {
 fn tiny_models_give_the_logits_of_transformers_alone_and_in_a_batch() {
     for (name, architecture) in [("xlm-roberta", Architecture::XlmRoberta), ("bert", Architecture::Bert)] {
         let folder = folder("tests/goldens/classifier").join(name);
-        let classifier = load(&folder, architecture, &PicklePolicy::Refused, Purpose::Run).unwrap();
+        let classifier = loaded(&folder, architecture).unwrap();
         let goldens: Goldens =
             serde_json::from_slice(&std::fs::read(folder.join("goldens.json")).unwrap()).unwrap();
         let tokens: Vec<Vec<u32>> =
-            goldens.texts.iter().map(|text| classifier.tokens(text).unwrap()).collect();
+            goldens.texts.iter().map(|text| classifier.tokens.of(text).unwrap()).collect();
         let together: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
-        let batch: Vec<Vec<f32>> = classifier.logits(&together).unwrap().to_vec2().unwrap();
+        let control = Control::default();
+        let batch = classifier.model.logits(&together, &control).unwrap();
         for ((tokens, batch), expected) in together.iter().zip(&batch).zip(&goldens.logits) {
-            let alone: Vec<Vec<f32>> = classifier.logits(&[tokens]).unwrap().to_vec2().unwrap();
-            for ((batch, alone), expected) in batch.iter().zip(&alone[0]).zip(expected) {
-                assert!((batch - expected).abs() < 1e-3, "{name}: {batch} {expected}");
-                assert!((alone - expected).abs() < 1e-3, "{name}: {alone} {expected}");
+            let alone = classifier.model.logits(&[tokens], &control).unwrap();
+            assert_eq!(*batch, alone[0], "{name}");
+            for (logit, expected) in batch.iter().zip(expected) {
+                assert!((logit - expected).abs() < 1e-3, "{name}: {logit} {expected}");
             }
         }
     }
@@ -71,12 +85,15 @@ fn tiny_models_give_the_logits_of_transformers_alone_and_in_a_batch() {
 
 #[test]
 fn what_is_measured_leaves_out_the_buffer_of_positions() {
-    let footprint = inspect(&shipped(), Architecture::XlmRoberta, &PicklePolicy::Refused).unwrap();
+    let footprint =
+        inspect(&shipped(), Architecture::XlmRoberta, &computation(), &PicklePolicy::Refused).unwrap();
     let weights = Weights::open(&shipped(), &PicklePolicy::Refused, Purpose::Measure).unwrap();
     let buffer = weights.shape("roberta.embeddings.position_ids").unwrap().iter().product::<usize>() as u64;
     let file = std::fs::read(shipped().join("model.safetensors")).unwrap();
     let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap());
-    assert_eq!(footprint.resident_bytes, file.len() as u64 - header - 8 * buffer);
+    let weights = file.len() as u64 - header - 8 * buffer;
+    // Layers are filled up to whole vectors, which adds little.
+    assert!((weights..weights + weights / 10).contains(&footprint.resident_bytes), "{footprint:?} {weights}");
 }
 
 /// Row 34: a tokenizer.json from anywhere is an error in bounded time, and never the end of the process.
@@ -101,7 +118,7 @@ fn hostile_tokenizers_are_refused() {
         }
         std::fs::write(copy.path().join("tokenizer.json"), text).unwrap();
         let start = std::time::Instant::now();
-        let outcome = load(copy.path(), Architecture::XlmRoberta, &PicklePolicy::Refused, Purpose::Run);
+        let outcome = loaded(copy.path(), Architecture::XlmRoberta);
         let error = outcome.err().unwrap_or_else(|| panic!("{name} was taken"));
         assert_eq!(error.reason(), "Corrupted", "{name}: {error}");
         assert!(start.elapsed().as_secs() < 10, "{name}");
@@ -118,9 +135,10 @@ fn a_label_too_many_is_a_tensor_of_another_shape() {
     let config =
         std::fs::read_to_string(&path).unwrap().replace("\"4\": \"fr\"", "\"4\": \"fr\", \"5\": \"pt\"");
     std::fs::write(&path, config).unwrap();
-    let error = inspect(copy.path(), Architecture::XlmRoberta, &PicklePolicy::Refused).unwrap_err();
+    let error =
+        inspect(copy.path(), Architecture::XlmRoberta, &computation(), &PicklePolicy::Refused).unwrap_err();
     assert!(
-        matches!(&error, LoadError::WrongShape { tensor, .. } if tensor == "classifier.out_proj.weight"),
+        matches!(&error, LoadError::WrongShape { tensor, .. } if tensor == "classifier.out_proj.bias"),
         "{error}"
     );
 }

@@ -20,17 +20,43 @@ fn the_shipped_models_load_for_their_task_in_both_formats_that_run() {
     }
 }
 
+fn golden(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)
+}
+
+#[test]
+fn a_sentence_encoder_loads_for_both_of_its_tasks() {
+    for task in Task::EMBEDDING {
+        let folder = golden("embed/xlm-roberta-mean");
+        assert!(inspect(&folder, task, &options(Dtype::Auto)).unwrap().resident_bytes > 0);
+        load(&folder, task, &options(Dtype::Auto)).unwrap().canary().unwrap();
+    }
+}
+
+#[test]
+fn a_fasttext_model_is_found_by_its_name_in_a_folder_without_a_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let task = Task::TextClassification;
+    std::fs::copy(golden("fasttext/characters-hs.ftz"), folder.path().join("lid.176.ftz")).unwrap();
+    assert!(inspect(folder.path(), task, &options(Dtype::Auto)).unwrap().resident_bytes > 0);
+    load(folder.path(), task, &options(Dtype::Auto)).unwrap().canary().unwrap();
+    assert!(load(folder.path(), Task::Translation, &options(Dtype::Auto)).is_err());
+}
+
 #[test]
 fn a_format_that_does_not_run_is_named() {
-    let labels = (Task::TextClassification, "xlm-roberta-language-detection");
+    let fasttext = tempfile::tempdir().unwrap();
+    std::fs::copy(golden("fasttext/characters-hs.ftz"), fasttext.path().join("model.ftz")).unwrap();
+    let labels = Task::TextClassification;
     let cases = [
-        (Dtype::Float16, (Task::Translation, "opus-mt-en-de")),
-        (Dtype::Bfloat16, labels),
-        (Dtype::Float16, labels),
-        (Dtype::Int8, labels),
+        (Dtype::Float16, Task::Translation, shipped("opus-mt-en-de")),
+        (Dtype::Float16, labels, shipped("xlm-roberta-language-detection")),
+        (Dtype::Float16, Task::SentenceSimilarity, golden("embed/xlm-roberta-mean")),
+        (Dtype::Bfloat16, labels, fasttext.path().to_owned()),
+        (Dtype::Int8, labels, fasttext.path().to_owned()),
     ];
-    for (dtype, (task, name)) in cases {
-        let error = inspect(&shipped(name), task, &options(dtype)).unwrap_err();
+    for (dtype, task, folder) in cases {
+        let error = inspect(&folder, task, &options(dtype)).unwrap_err();
         assert_eq!(error.reason(), "Incompatible");
         assert!(error.to_string().contains(&dtype.to_string()), "{error}");
     }
@@ -44,6 +70,8 @@ fn an_architecture_that_the_task_has_no_engine_for_is_named() {
         (Task::Translation, "whisper"),
         (Task::AutomaticSpeechRecognition, "wav2vec2"),
         (Task::TextClassification, "deberta-v2"),
+        (Task::FeatureExtraction, "mpnet"),
+        (Task::SentenceSimilarity, "qwen3"),
     ];
     for (task, model_type) in cases {
         let config = serde_json::json!({"model_type": model_type});

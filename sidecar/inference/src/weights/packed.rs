@@ -113,6 +113,8 @@ impl Weights {
         let mut bias = Vec::with_capacity(outputs);
         self.read_rows(&format!("{name}.bias"), &[outputs], &mut |rows| bias.extend_from_slice(rows))?;
         let inputs = channels * taken;
+        // The space for a layer is taken only once its tensor has shown to be as large.
+        self.take(&format!("{name}.weight"), &[outputs, channels, taken])?;
         self.count_bytes(Linear::bytes(format, outputs, inputs, true));
         let bias = Some(bias).filter(|bias| bias.len() == outputs);
         let mut builder = Linear::builder(kernels, format, outputs, inputs, bias.as_deref());
@@ -137,6 +139,10 @@ impl Weights {
         bias: Option<Vec<f32>>,
     ) -> Result<Linear, LoadError> {
         let outputs = tensors.iter().map(|(_, outputs)| outputs).sum();
+        // The space for a layer is taken only once its tensors have shown to be as large.
+        for (tensor, outputs) in tensors {
+            self.take(tensor, &[*outputs, inputs])?;
+        }
         self.count_bytes(Linear::bytes(format, outputs, inputs, bias.is_some()));
         // To be measured, no bias was read.
         let bias = bias.filter(|bias| bias.len() == outputs);

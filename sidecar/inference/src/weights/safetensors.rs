@@ -45,7 +45,7 @@ pub struct Weights {
     state: Mutex<State>,
 }
 
-struct WeightFile {
+pub(super) struct WeightFile {
     name: String,
     file: File,
     data_start: u64,
@@ -55,7 +55,6 @@ struct WeightFile {
 struct State {
     taken: BTreeSet<String>,
     resident_bytes: u64,
-    last_error: Option<LoadError>,
 }
 
 #[derive(Deserialize)]
@@ -217,7 +216,7 @@ impl Weights {
     }
 
     /// Finds a tensor, checks its dimensions, and remembers that it is used.
-    fn take(&self, name: &str, shape: &[usize]) -> Result<(&WeightFile, &TensorInfo), LoadError> {
+    pub(super) fn take(&self, name: &str, shape: &[usize]) -> Result<(&WeightFile, &TensorInfo), LoadError> {
         let Some((file, info)) = self.tensors.get(name) else {
             let file = self.files.first().map_or(files::SINGLE_SAFETENSORS, |file| &file.name);
             return Err(LoadError::MissingTensor { file: file.to_owned(), tensor: name.to_owned() });
@@ -275,14 +274,6 @@ impl Weights {
             }
             Ok(Usage { resident_bytes: state.resident_bytes, transient_bytes: CHUNK_BYTES as u64 })
         })
-    }
-
-    pub(super) fn remember(&self, error: LoadError) {
-        self.state(|state| state.last_error = Some(error));
-    }
-
-    pub(super) fn recall(&self) -> Option<LoadError> {
-        self.state(|state| state.last_error.take())
     }
 
     fn state<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {

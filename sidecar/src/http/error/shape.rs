@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -56,17 +56,35 @@ pub(in crate::http) async fn as_problem(response: Response) -> Response {
 
 /// LibreTranslate's shape: one line of text.
 pub(in crate::http) async fn as_libretranslate(response: Response) -> Response {
+    shape(response, "application/json", |error| json!({"error": one_line(error)}).to_string())
+}
+
+/// vLLM's shape: an error object whose code is the status and whose type is named after it.
+pub(in crate::http) async fn as_vllm(response: Response) -> Response {
     shape(response, "application/json", |error| {
-        let text = match error {
-            ApiError::ModelUnavailable { message, attempts, .. } => {
-                let attempts =
-                    attempts.iter().map(|attempt| format!("{}: {}", attempt.version, attempt.message));
-                std::iter::once(message.clone()).chain(attempts).collect::<Vec<_>>().join("; ")
-            }
-            error => error.to_string(),
+        let status = error.status();
+        let error_type = match status {
+            StatusCode::BAD_REQUEST => "BadRequestError",
+            StatusCode::NOT_FOUND => "NotFoundError",
+            StatusCode::INTERNAL_SERVER_ERROR => "InternalServerError",
+            other => other.canonical_reason().unwrap_or("Error"),
         };
-        json!({"error": text}).to_string()
+        let (message, parameter) = (one_line(error), error.parameter());
+        let error =
+            json!({"message": message, "type": error_type, "param": parameter, "code": status.as_u16()});
+        json!({"error": error}).to_string()
     })
+}
+
+/// The error in one line, with what became of each version that was tried.
+fn one_line(error: &ApiError) -> String {
+    match error {
+        ApiError::ModelUnavailable { message, attempts, .. } => {
+            let attempts = attempts.iter().map(|attempt| format!("{}: {}", attempt.version, attempt.message));
+            std::iter::once(message.clone()).chain(attempts).collect::<Vec<_>>().join("; ")
+        }
+        error => error.to_string(),
+    }
 }
 
 /// Gives a carried error its body and headers; leaves every other response as it is.

@@ -144,6 +144,22 @@ async fn each_error_is_one_text_for_libretranslate() {
 }
 
 #[tokio::test]
+async fn each_error_is_an_object_with_its_status_for_vllm() {
+    for (error, status, .., parameter) in every_error() {
+        let kind = error.kind();
+        let response = as_vllm(error.into_response()).await;
+        assert_eq!(response.status().as_u16(), status, "{kind}");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+        let body = body(response).await;
+        assert_eq!((&body["error"]["code"], &body["error"]["param"]), (&json!(status), &json!(parameter)));
+        assert!(body["error"]["message"].as_str().is_some_and(|text| !text.is_empty()), "{kind}");
+        if status == 404 {
+            assert_eq!(body["error"]["type"], "NotFoundError");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_unavailable_model_names_every_attempt_and_when_to_come_back() {
     let response = as_problem(unavailable().into_response()).await;
     assert_eq!(response.headers()[header::RETRY_AFTER], "7");
