@@ -55,7 +55,9 @@ fn in_whole(source: &str, segment: &Segment, whole: &str, texts: &[(&Run, &str)]
         let mut inside = texts.iter().filter(|(run, _)| run.group == Some(group));
         let (Some(one), None) = (inside.next(), inside.next()) else { return None };
         let taken: Vec<Range<usize>> = places.iter().map(|(range, ..)| range.clone()).collect();
-        places.push((find(whole, one.1.trim(), &taken)?, group, *one));
+        // Of several places the one that is as far along as the text was in the source.
+        let expected = one.0.start * whole.len() / segment.whole().len().max(1);
+        places.push((find(whole, one.1.trim(), expected, &taken)?, group, *one));
     }
     places.sort_by_key(|(range, ..)| range.start);
     let outside = segment.range();
@@ -75,8 +77,8 @@ fn in_whole(source: &str, segment: &Segment, whole: &str, texts: &[(&Run, &str)]
     Some(html)
 }
 
-/// The first place of a text in another, at the bounds of words, in any case, that is not taken.
-fn find(whole: &str, text: &str, taken: &[Range<usize>]) -> Option<Range<usize>> {
+/// The place of a text in another, at the bounds of words, in any case, that is not taken and nearest to `expected`.
+fn find(whole: &str, text: &str, expected: usize, taken: &[Range<usize>]) -> Option<Range<usize>> {
     let lower = |character: char| character.to_lowercase().next().unwrap_or(character);
     let wanted: Vec<char> = text.chars().map(lower).collect();
     let characters: Vec<(usize, char)> = whole.char_indices().map(|(at, one)| (at, lower(one))).collect();
@@ -87,7 +89,7 @@ fn find(whole: &str, text: &str, taken: &[Range<usize>]) -> Option<Range<usize>>
     if wanted.is_empty() {
         return None;
     }
-    (0..(characters.len() + 1).saturating_sub(wanted.len())).find_map(|start| {
+    let places = (0..(characters.len() + 1).saturating_sub(wanted.len())).filter_map(|start| {
         let end = start + wanted.len();
         let is_same = characters[start..end].iter().map(|(_, one)| one).eq(&wanted);
         let cuts_word = (is_word(start.checked_sub(1)) && is_word(Some(start)))
@@ -95,5 +97,6 @@ fn find(whole: &str, text: &str, taken: &[Range<usize>]) -> Option<Range<usize>>
         let range = end_of(start)..end_of(end);
         let is_free = taken.iter().all(|other| other.end <= range.start || range.end <= other.start);
         (is_same && !cuts_word && is_free).then_some(range)
-    })
+    });
+    places.min_by_key(|range| range.start.abs_diff(expected))
 }

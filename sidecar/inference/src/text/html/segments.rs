@@ -24,6 +24,8 @@ pub(super) struct Run {
     pub(super) range: Range<usize>,
     /// Its text with entities as characters and without white space around it.
     pub(super) text: String,
+    /// Where it begins in the whole, in bytes.
+    pub(super) start: usize,
     /// Whether the text stays as it is.
     pub(super) is_fixed: bool,
     /// The number of the outermost inline element around it, in its segment.
@@ -203,11 +205,12 @@ impl Collector<'_> {
         if starts_with_space && !self.current.whole.is_empty() && !self.current.whole.ends_with(' ') {
             self.current.whole.push(' ');
         }
+        let start = self.current.whole.len();
         self.current.whole.push_str(&text);
         if raw.ends_with(|last: char| last.is_ascii_whitespace()) {
             self.current.whole.push(' ');
         }
-        self.current.runs.push(Run { range: range.clone(), text, is_fixed, group });
+        self.current.runs.push(Run { range: range.clone(), text, start, is_fixed, group });
         if is_preformatted {
             self.boundary();
         }

@@ -75,7 +75,7 @@ fn a_sentence_with_tags_in_it_is_one_text() {
 
 #[test]
 fn tags_go_around_the_translation_of_what_they_enclose() {
-    let cases: [(&str, &[&str], &str); 7] = [
+    let cases: [(&str, &[&str], &str); 8] = [
         (
             "<p>The <b>red</b> fox</p>",
             &["Der rote Fuchs", "Der", "Rote", "Fuchs"],
@@ -107,6 +107,8 @@ fn tags_go_around_the_translation_of_what_they_enclose() {
             "<p><a><b>eins</b> zwei</a> drei</p>",
         ),
         ("<p><b>one</b></p>", &["eins"], "<p><b>eins</b></p>"),
+        // Twice the same: the one that is as far along.
+        ("<p>so and <b>so</b></p>", &["so und so", "so und", "so"], "<p>so und <b>so</b></p>"),
     ];
     for (html, translations, expected) in cases {
         let document = HtmlDocument::parse(html).unwrap();
