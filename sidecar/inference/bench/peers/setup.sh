@@ -4,6 +4,7 @@
 #     venv/      the peers, at the versions of requirements-*.txt
 #     missing/   a file for each peer that did not install, with the reason
 #     models/    the models, converted for those that cannot read the Hub's files
+#     inputs/    what the last run worked on
 # Everything is kept and made anew only when something here, or the Python, changes. About 6 GB and 3 minutes the
 # first time, most of it torch: the package index has no build of it without CUDA, so download.pytorch.org is asked
 # first.

@@ -63,7 +63,9 @@ pub fn run(arguments: &RunArguments, say: &mut dyn FnMut(&str)) -> Result<String
     if !models.exists() {
         return Err(RunError::NoPeers(arguments.peers.clone()));
     }
-    let folder = tempfile::tempdir().map_err(|error| RunError::File(std::env::temp_dir(), error))?;
+    // Kept with the peers: a run that is killed leaves nothing elsewhere.
+    let folder = arguments.peers.join("inputs");
+    fs::create_dir_all(&folder).map_err(|error| RunError::File(folder.clone(), error))?;
     let own = std::env::current_exe().map_err(|error| RunError::File("the program itself".into(), error))?;
     let setting = Setting {
         models,
@@ -72,9 +74,9 @@ pub fn run(arguments: &RunArguments, say: &mut dyn FnMut(&str)) -> Result<String
             own,
             python: arguments.peers.join("venv/bin/python"),
             scripts: arguments.repository.join("sidecar/inference/bench/peers"),
-            logs: folder.path().to_owned(),
+            logs: folder.clone(),
         },
-        inputs: Inputs::write(&arguments.repository.join("tests/real-models"), folder.path())?,
+        inputs: Inputs::write(&arguments.repository.join("tests/real-models"), &folder)?,
     };
     let cpuinfo = PathBuf::from("/proc/cpuinfo");
     let text = fs::read_to_string(&cpuinfo).map_err(|error| RunError::File(cpuinfo, error))?;
