@@ -54,6 +54,10 @@ fn in_whole(source: &str, segment: &Segment, whole: &str, texts: &[(&Run, &str)]
     for group in 0..segment.groups.len() {
         let mut inside = texts.iter().filter(|(run, _)| run.group == Some(group));
         let (Some(one), None) = (inside.next(), inside.next()) else { return None };
+        // Where a tag cuts a word, no word of the translation is what it encloses.
+        if cuts_word(segment.whole(), &(one.0.start..one.0.start + one.0.text.len())) {
+            return None;
+        }
         let taken: Vec<Range<usize>> = places.iter().map(|(range, ..)| range.clone()).collect();
         // Of several places the one that is as far along as the text was in the source.
         let expected = one.0.start * whole.len() / segment.whole().len().max(1);
@@ -83,20 +87,24 @@ fn find(whole: &str, text: &str, expected: usize, taken: &[Range<usize>]) -> Opt
     let wanted: Vec<char> = text.chars().map(lower).collect();
     let characters: Vec<(usize, char)> = whole.char_indices().map(|(at, one)| (at, lower(one))).collect();
     let end_of = |place: usize| characters.get(place).map_or(whole.len(), |(at, _)| *at);
-    let is_word = |place: Option<usize>| {
-        place.and_then(|place| characters.get(place)).is_some_and(|(_, one)| one.is_alphanumeric())
-    };
     if wanted.is_empty() {
         return None;
     }
     let places = (0..(characters.len() + 1).saturating_sub(wanted.len())).filter_map(|start| {
         let end = start + wanted.len();
         let is_same = characters[start..end].iter().map(|(_, one)| one).eq(&wanted);
-        let cuts_word = (is_word(start.checked_sub(1)) && is_word(Some(start)))
-            || (is_word(end.checked_sub(1)) && is_word(Some(end)));
         let range = end_of(start)..end_of(end);
         let is_free = taken.iter().all(|other| other.end <= range.start || range.end <= other.start);
-        (is_same && !cuts_word && is_free).then_some(range)
+        (is_same && is_free && !cuts_word(whole, &range)).then_some(range)
     });
     places.min_by_key(|range| range.start.abs_diff(expected))
+}
+
+/// Whether a range of a text begins or ends within a word.
+fn cuts_word(text: &str, range: &Range<usize>) -> bool {
+    let is_within = |place: usize| {
+        let before = text[..place].chars().next_back().is_some_and(char::is_alphanumeric);
+        before && text[place..].chars().next().is_some_and(char::is_alphanumeric)
+    };
+    is_within(range.start) || is_within(range.end)
 }

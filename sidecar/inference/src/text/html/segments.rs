@@ -161,7 +161,10 @@ impl Collector<'_> {
     }
 
     fn close(&mut self, name: &str, range: &Range<usize>) {
-        let Some(place) = self.open.iter().rposition(|open| open.name == name) else { return };
+        let Some(place) = self.open.iter().rposition(|open| open.name == name) else {
+            // The end of what another element ended before.
+            return self.boundary();
+        };
         if self.open[place..].iter().any(|open| !open.is_inline) {
             self.boundary();
         } else if place == self.base

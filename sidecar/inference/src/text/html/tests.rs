@@ -31,6 +31,7 @@ fn tags_comments_and_attributes_stay_as_they_were_written() {
         ),
         ("<img alt=\"one\" src=x>two", "<img alt=\"one\" src=x>TWO"),
         ("a </b> stray", "A </b> STRAY"),
+        ("<p><p></p>one</p>two", "<p><p></p>ONE</p>TWO"),
         ("<p>open", "<p>OPEN"),
     ];
     for (html, expected) in cases {
@@ -75,7 +76,7 @@ fn a_sentence_with_tags_in_it_is_one_text() {
 
 #[test]
 fn tags_go_around_the_translation_of_what_they_enclose() {
-    let cases: [(&str, &[&str], &str); 8] = [
+    let cases: [(&str, &[&str], &str); 9] = [
         (
             "<p>The <b>red</b> fox</p>",
             &["Der rote Fuchs", "Der", "Rote", "Fuchs"],
@@ -107,6 +108,12 @@ fn tags_go_around_the_translation_of_what_they_enclose() {
             "<p><a><b>eins</b> zwei</a> drei</p>",
         ),
         ("<p><b>one</b></p>", &["eins"], "<p><b>eins</b></p>"),
+        // A tag that cuts a word.
+        (
+            "<p>stop<b>stop</b> stop</p>",
+            &["Halthalt Halt", "Halt", "halt", "Halt"],
+            "<p>Halt<b>halt</b> Halt</p>",
+        ),
         // Twice the same: the one that is as far along.
         ("<p>so and <b>so</b></p>", &["so und so", "so und", "so"], "<p>so und <b>so</b></p>"),
     ];
