@@ -270,7 +270,8 @@ fn a_repository_with_a_pickle_alone_becomes_an_engine() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/opus-mt-en-fr");
     let scratch = tempfile::tempdir().unwrap();
     let options = crate::load::LoadOptions {
-        dtype: ostler_crds::names::Dtype::Auto,
+        // The same size on every processor.
+        dtype: ostler_crds::names::Dtype::Float32,
         pickle: policy(scratch.path()),
         processor: std::sync::Arc::new(crate::processor::Processor::whole()),
     };
