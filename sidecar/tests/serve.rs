@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ostler_crds::names::{Dtype, Task};
+use ostler_inference::load::computed_dtype;
+use ostler_inference::processor::Processor;
 use ostler_sidecar::config::{ComputeConfig, Config, HubConfig, Origin};
 use ostler_sidecar::run::run;
 use ostler_test_hub::{Fault, On, TestHub};
@@ -193,7 +196,9 @@ async fn the_example_transcribes_translates_and_tells_languages_in_the_memory_th
     assert_eq!(transcript.status(), StatusCode::OK);
     let provenance =
         ["x-ostler-model", "x-ostler-version", "x-ostler-dtype"].map(|name| header(&transcript, name));
-    assert_eq!(provenance, ["whisper", "v2", "float32"]);
+    // What `auto` means on this processor.
+    let dtype = computed_dtype(Task::AutomaticSpeechRecognition, Dtype::Auto, &Processor::whole());
+    assert_eq!(provenance, ["whisper", "v2", &dtype.to_string()]);
     let body: Value = transcript.json().await.unwrap();
     assert_eq!(body["text"].as_str().unwrap().trim(), "rechts null schließen");
 
