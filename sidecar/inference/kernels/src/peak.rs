@@ -220,14 +220,41 @@ mod x86 {
         unsafe { std::mem::transmute(bits) }
     }
 
+    // A compiler keeps the sums of a loop in memory where they are many, which would then be measured instead.
     #[target_feature(enable = "avx512f")]
     pub(super) fn stream_512(words: &[u64]) -> u64 {
-        super::add_up(words)
+        let mut sums = [_mm512_setzero_si512(); 8];
+        let (chunks, rest) = words.as_chunks::<64>();
+        for chunk in chunks {
+            for (sum, eight) in sums.iter_mut().zip(chunk.as_chunks::<8>().0) {
+                // SAFETY: eight words are what is loaded.
+                let eight = unsafe { _mm512_loadu_si512(eight.as_ptr().cast()) };
+                *sum = _mm512_add_epi64(*sum, eight);
+            }
+        }
+        let sums = sums.into_iter().map(|sum| _mm512_reduce_add_epi64(sum) as u64);
+        sums.chain(rest.iter().copied()).fold(0, u64::wrapping_add)
     }
 
     #[target_feature(enable = "avx2")]
     pub(super) fn stream_256(words: &[u64]) -> u64 {
-        super::add_up(words)
+        let mut sums = [_mm256_setzero_si256(); 8];
+        let (chunks, rest) = words.as_chunks::<32>();
+        for chunk in chunks {
+            for (sum, four) in sums.iter_mut().zip(chunk.as_chunks::<4>().0) {
+                // SAFETY: four words are what is loaded.
+                let four = unsafe { _mm256_loadu_si256(four.as_ptr().cast()) };
+                *sum = _mm256_add_epi64(*sum, four);
+            }
+        }
+        let mut words = [0u64; 4];
+        for sum in sums {
+            let mut four = [0u64; 4];
+            // SAFETY: four words are what is stored.
+            unsafe { _mm256_storeu_si256(four.as_mut_ptr().cast(), sum) };
+            words.iter_mut().zip(four).for_each(|(word, more)| *word = word.wrapping_add(more));
+        }
+        words.iter().chain(rest).copied().fold(0, u64::wrapping_add)
     }
 }
 
