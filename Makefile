@@ -1,4 +1,4 @@
-# Three commands matter: `make demo`, `make test` and `make bench`. All check for what they need and install what is
+# Two commands matter: `make demo` and `make test`. They and the measurements check for what they need and install what is
 # missing, on Debian and Ubuntu as root or with sudo; elsewhere they say exactly what is missing.
 
 SHELL := /bin/bash

@@ -13,7 +13,7 @@ pub use crate::weights::pickle::PicklePolicy;
 use crate::encoder::{self, Architecture, Computation};
 use crate::engine::Engine;
 use crate::files;
-use crate::processor::{Precision, Processor};
+use crate::processor::{Precision, Processor, automatic_dtype};
 use crate::weights::Purpose;
 use crate::{classify, embed, fasttext, seq2seq, whisper};
 
@@ -96,12 +96,10 @@ pub fn load(folder: &Path, task: Task, options: &LoadOptions) -> Result<Box<dyn 
 /// The number format that a model of a task is computed in where `dtype` is asked for.
 #[must_use]
 pub fn computed_dtype(task: Task, dtype: Dtype, processor: &Processor) -> Dtype {
-    let has_bfloat16 = processor.kernels().instructions().has_bfloat16();
     match (task, dtype) {
         // A classifier may be fastText's, which has one format.
         (Task::TextClassification, Dtype::Auto) => Dtype::Float32,
-        (_, Dtype::Auto) if has_bfloat16 => Dtype::Bfloat16,
-        (_, Dtype::Auto) => Dtype::Float32,
+        (_, Dtype::Auto) => automatic_dtype(processor.kernels()),
         (_, dtype) => dtype,
     }
 }
@@ -110,11 +108,7 @@ pub fn computed_dtype(task: Task, dtype: Dtype, processor: &Processor) -> Dtype 
 fn computation(task: Task, options: &LoadOptions) -> Result<Computation, LoadError> {
     let processor = Arc::clone(&options.processor);
     let dtype = computed_dtype(task, options.dtype, &processor);
-    let precision = Precision::of(dtype, processor.kernels()).ok_or_else(|| {
-        LoadError::Incompatible(format!(
-            "dtype {dtype} does not run on a processor; write auto, float32, bfloat16 or int8"
-        ))
-    })?;
+    let precision = Precision::of(dtype, processor.kernels())?;
     Ok(Computation { processor, precision })
 }
 

@@ -6,6 +6,8 @@ use ostler_crds::names::Dtype;
 use ostler_kernels::{Format, Kernels, Team};
 pub use ostler_kernels::{Instructions, InstructionsError};
 
+use crate::error::LoadError;
+
 /// The kernels and threads of a process. All its models share one.
 pub struct Processor {
     kernels: Kernels,
@@ -26,16 +28,13 @@ impl Processor {
             Some(instructions) => Kernels::of(instructions)?,
             None => Kernels::best(),
         };
-        // What the process may run at once: its processors, within the quota of its cgroup.
-        let threads = threads.or_else(|| std::thread::available_parallelism().ok());
-        Ok(Self { kernels, team: Team::new(threads.map_or(1, NonZeroUsize::get)) })
+        Ok(Self { kernels, team: Team::new(threads.map_or_else(all_threads, NonZeroUsize::get)) })
     }
 
     /// As many threads as this process may run at once, its cgroup's quota included.
     #[must_use]
     pub fn whole() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self { kernels: Kernels::best(), team: Team::new(threads) }
+        Self { kernels: Kernels::best(), team: Team::new(all_threads()) }
     }
 
     /// The kernels.
@@ -51,6 +50,17 @@ impl Processor {
     }
 }
 
+/// What the process may run at once: its processors, within the quota of its cgroup.
+fn all_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// The number format that `auto` stands for on these kernels.
+#[must_use]
+pub fn automatic_dtype(kernels: Kernels) -> Dtype {
+    if kernels.instructions().has_bfloat16() { Dtype::Bfloat16 } else { Dtype::Float32 }
+}
+
 /// The number formats of a model on the kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Precision {
@@ -63,18 +73,22 @@ pub struct Precision {
 }
 
 impl Precision {
-    /// What a dtype means on these kernels; `None` where they do not have it.
-    #[must_use]
-    pub fn of(dtype: Dtype, kernels: Kernels) -> Option<Self> {
+    /// What a dtype means on these kernels.
+    ///
+    /// # Errors
+    /// [`LoadError::Incompatible`] where they do not have it.
+    pub fn of(dtype: Dtype, kernels: Kernels) -> Result<Self, LoadError> {
         // Where bfloat16 is not in the hardware, float32 is as fast and exact.
         let half = if kernels.instructions().has_bfloat16() { Format::Bfloat16 } else { Format::Float32 };
         let of = |weights, others| Self { weights, sensitive: others, products: others };
         match dtype {
-            Dtype::Auto => Some(of(half, half)),
-            Dtype::Float32 => Some(of(Format::Float32, Format::Float32)),
-            Dtype::Bfloat16 => Some(Self { sensitive: Format::Bfloat16, ..of(Format::Bfloat16, half) }),
-            Dtype::Int8 => Some(of(Format::Int8, half)),
-            Dtype::Float16 => None,
+            Dtype::Auto => Self::of(automatic_dtype(kernels), kernels),
+            Dtype::Float32 => Ok(of(Format::Float32, Format::Float32)),
+            Dtype::Bfloat16 => Ok(Self { sensitive: Format::Bfloat16, ..of(Format::Bfloat16, half) }),
+            Dtype::Int8 => Ok(of(Format::Int8, half)),
+            Dtype::Float16 => Err(LoadError::Incompatible(format!(
+                "dtype {dtype} does not run on a processor; write auto, float32, bfloat16 or int8"
+            ))),
         }
     }
 }
@@ -86,13 +100,15 @@ mod tests {
     #[test]
     fn auto_is_bfloat16_where_the_hardware_has_it() {
         let portable = Kernels::of(Instructions::Portable).unwrap();
-        let of = |dtype| Precision::of(dtype, portable);
+        let of = |dtype| Precision::of(dtype, portable).unwrap();
         assert_eq!(of(Dtype::Auto), of(Dtype::Float32));
-        assert_eq!(of(Dtype::Int8).unwrap().products, Format::Float32);
-        assert_eq!(of(Dtype::Bfloat16).unwrap().weights, Format::Bfloat16);
-        assert_eq!(of(Dtype::Float16), None);
+        assert_eq!(of(Dtype::Int8).products, Format::Float32);
+        assert_eq!(of(Dtype::Bfloat16).weights, Format::Bfloat16);
+        let refused = Precision::of(Dtype::Float16, portable).unwrap_err();
+        assert!(matches!(&refused, LoadError::Incompatible(message) if message.contains("float16")));
         if let Ok(kernels) = Kernels::of(Instructions::Avx512Bf16) {
-            assert_eq!(Precision::of(Dtype::Auto, kernels), Precision::of(Dtype::Bfloat16, kernels));
+            let of = |dtype| Precision::of(dtype, kernels).unwrap();
+            assert_eq!(of(Dtype::Auto), of(Dtype::Bfloat16));
         }
     }
 }

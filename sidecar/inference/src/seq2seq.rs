@@ -86,11 +86,7 @@ pub fn load(origin: &Origin<'_>, dtype: Dtype, processor: &Arc<Processor>) -> Re
 type LoadForward<'a> = Box<dyn Fn(&Weights, Architecture) -> Result<Box<dyn Forward>, LoadError> + 'a>;
 
 fn kernels(dtype: Dtype, processor: &Arc<Processor>) -> Result<LoadForward<'_>, LoadError> {
-    let precision = Precision::of(dtype, processor.kernels()).ok_or_else(|| {
-        LoadError::Incompatible(format!(
-            "dtype {dtype} does not run on a processor; write auto, float32, bfloat16 or int8"
-        ))
-    })?;
+    let precision = Precision::of(dtype, processor.kernels())?;
     Ok(Box::new(move |weights, model| Ok(Box::new(KernelModel::load(weights, model, precision, processor)?))))
 }
 

@@ -104,11 +104,7 @@ fn packed(
     processor: &Arc<Processor>,
     purpose: Purpose,
 ) -> Result<(Whisper<KernelForward>, Usage), LoadError> {
-    let precision = Precision::of(dtype, processor.kernels()).ok_or_else(|| {
-        LoadError::Incompatible(format!(
-            "dtype {dtype} does not run on a processor; write auto, bfloat16, float32 or int8"
-        ))
-    })?;
+    let precision = Precision::of(dtype, processor.kernels())?;
     assemble(folder, pickle, purpose, |weights, config| {
         KernelForward::load(weights, config, precision, processor)
     })

@@ -38,7 +38,8 @@ impl Model {
         let network = Network::load(weights, prefix, config, computation)?;
         // So little work that rounding it would gain nothing.
         let linear = |name: &str, outputs: usize| {
-            weights.linear(kernels, Format::Float32, &[Part { name, outputs, has_bias: true }], width)
+            let part = Part { name: name.to_owned(), outputs, has_bias: true };
+            weights.linear(kernels, Format::Float32, &[part], width)
         };
         Ok(Self { network, dense: linear(dense, width)?, output: linear(output, labels)? })
     }

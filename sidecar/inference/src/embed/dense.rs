@@ -87,7 +87,7 @@ impl Dense {
         let load = || {
             let weights = Weights::open(&model.join(name), pickle, purpose)?;
             let has_bias = raw.bias.unwrap_or(true);
-            let part = Part { name: "linear", outputs, has_bias };
+            let part = Part { name: "linear".to_owned(), outputs, has_bias };
             // So little work that rounding it would gain nothing.
             let linear = weights.linear(kernels, Format::Float32, &[part], inputs)?;
             let usage = weights.finish(|_| false)?;

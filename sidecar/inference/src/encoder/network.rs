@@ -87,9 +87,8 @@ impl Network {
                 let format = if index == 0 { precision.sensitive } else { precision.weights };
                 let name = |name: &str| format!("{prefix}encoder.layer.{index}.{name}");
                 let linear = |names: &[&str], outputs: usize, inputs: usize| {
-                    let names: Vec<String> = names.iter().map(|part| name(part)).collect();
-                    let parts: Vec<Part<'_>> =
-                        names.iter().map(|name| Part { name, outputs, has_bias: true }).collect();
+                    let part = |part: &&str| Part { name: name(part), outputs, has_bias: true };
+                    let parts: Vec<Part> = names.iter().map(part).collect();
                     weights.linear(kernels, format, &parts, inputs)
                 };
                 let attention = ["attention.self.query", "attention.self.key", "attention.self.value"];

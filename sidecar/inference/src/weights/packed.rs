@@ -7,10 +7,10 @@ use super::safetensors::{Purpose, Weights};
 use crate::error::LoadError;
 
 /// One of the linear layers that are packed as one, below one another.
-#[derive(Debug, Clone, Copy)]
-pub struct Part<'a> {
+#[derive(Debug, Clone)]
+pub struct Part {
     /// Its tensors are `{name}.weight` and `{name}.bias`.
-    pub name: &'a str,
+    pub name: String,
     /// Its outputs.
     pub outputs: usize,
     /// Whether it has a bias; one that has none among others that do gets zeros.
@@ -62,7 +62,7 @@ impl Weights {
         &self,
         kernels: Kernels,
         format: Format,
-        parts: &[Part<'_>],
+        parts: &[Part],
         inputs: usize,
     ) -> Result<Linear, LoadError> {
         let outputs = parts.iter().map(|part| part.outputs).sum();

@@ -5,6 +5,7 @@
 
 mod decoder;
 mod encoder;
+mod layer_weights;
 mod session;
 mod step;
 

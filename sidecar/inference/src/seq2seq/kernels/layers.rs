@@ -84,7 +84,8 @@ impl Source<'_> {
         inputs: usize,
         format: Format,
     ) -> Result<Linear, LoadError> {
-        let parts: Vec<Part<'_>> = names.iter().map(|name| Part { name, outputs, has_bias: true }).collect();
+        let part = |name: &String| Part { name: name.clone(), outputs, has_bias: true };
+        let parts: Vec<Part> = names.iter().map(part).collect();
         self.weights.linear(self.kernels, format, &parts, inputs)
     }
 }

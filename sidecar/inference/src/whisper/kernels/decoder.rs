@@ -3,10 +3,11 @@
 use ostler_kernels::{Format, Inputs, Kernels, KeyValues, Lanes, LayerNorm, Linear, Rows, Write};
 
 use super::encoder::States;
+use super::layer_weights::LayerWeights;
 use crate::engine::{Control, EngineError};
 use crate::error::LoadError;
 use crate::processor::Precision;
-use crate::weights::{Part, Weights};
+use crate::weights::Weights;
 use crate::whisper::config::{ModelConfig, NORM_EPSILON, OUTPUT_PROJECTION};
 
 /// Rows of a window that are projected at once.
@@ -68,36 +69,24 @@ impl Decoder {
             (rows(OUTPUT_PROJECTION)?, Some(rows(EMBEDDING)?))
         };
         let layer = |number: usize| {
-            let of = |part: &str| format!("model.decoder.layers.{number}.{part}");
-            let norm = |part: &str| weights.layer_norm(&of(part), width, NORM_EPSILON);
-            let linear = |parts: &[(&str, bool)], outputs, inputs| {
-                let names: Vec<String> = parts.iter().map(|(part, _)| of(part)).collect();
-                let parts: Vec<Part<'_>> = names
-                    .iter()
-                    .zip(parts)
-                    .map(|(name, (_, has_bias))| Part { name, outputs, has_bias: *has_bias })
-                    .collect();
-                weights.linear(kernels, format, &parts, inputs)
+            let layer = LayerWeights {
+                weights,
+                kernels,
+                format,
+                prefix: format!("model.decoder.layers.{number}"),
+                width,
             };
             Ok(DecoderLayer {
-                attention_norm: norm("self_attn_layer_norm")?,
-                project: linear(
-                    &[("self_attn.q_proj", true), ("self_attn.k_proj", false), ("self_attn.v_proj", true)],
-                    width,
-                    width,
-                )?,
-                out: linear(&[("self_attn.out_proj", true)], width, width)?,
-                cross_norm: norm("encoder_attn_layer_norm")?,
-                cross_query: linear(&[("encoder_attn.q_proj", true)], width, width)?,
-                cross_memory: linear(
-                    &[("encoder_attn.k_proj", false), ("encoder_attn.v_proj", true)],
-                    width,
-                    width,
-                )?,
-                cross_out: linear(&[("encoder_attn.out_proj", true)], width, width)?,
-                feed_forward_norm: norm("final_layer_norm")?,
-                widen: linear(&[("fc1", true)], inner, width)?,
-                narrow: linear(&[("fc2", true)], width, inner)?,
+                attention_norm: layer.norm("self_attn_layer_norm")?,
+                project: layer.projections("self_attn", &["q_proj", "k_proj", "v_proj"])?,
+                out: layer.projections("self_attn", &["out_proj"])?,
+                cross_norm: layer.norm("encoder_attn_layer_norm")?,
+                cross_query: layer.projections("encoder_attn", &["q_proj"])?,
+                cross_memory: layer.projections("encoder_attn", &["k_proj", "v_proj"])?,
+                cross_out: layer.projections("encoder_attn", &["out_proj"])?,
+                feed_forward_norm: layer.norm("final_layer_norm")?,
+                widen: layer.linear("fc1", inner, width)?,
+                narrow: layer.linear("fc2", width, inner)?,
             })
         };
         let positions = &[config.max_target_positions, width];

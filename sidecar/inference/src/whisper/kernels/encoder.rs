@@ -8,10 +8,11 @@ use ostler_kernels::{
     Write,
 };
 
+use super::layer_weights::LayerWeights;
 use crate::engine::{Control, EngineError};
 use crate::error::LoadError;
 use crate::processor::Precision;
-use crate::weights::{Part, Weights};
+use crate::weights::Weights;
 use crate::whisper::config::{ModelConfig, NORM_EPSILON};
 
 /// Rows of a block: whole tiles of twelve rows, and few enough that their states stay near.
@@ -74,30 +75,20 @@ impl Encoder {
             weights.convolution(kernels, precision.products, &name, [width, channels, 3])
         };
         let layer = |number: usize| {
-            let of = |part: &str| format!("model.encoder.layers.{number}.{part}");
-            let format = if number == 0 { precision.sensitive } else { precision.weights };
-            let norm = |part: &str| weights.layer_norm(&of(part), width, NORM_EPSILON);
-            let linear = |parts: &[(&str, bool)], outputs, inputs| {
-                let names: Vec<String> = parts.iter().map(|(part, _)| of(part)).collect();
-                let parts: Vec<Part<'_>> = names
-                    .iter()
-                    .zip(parts)
-                    .map(|(name, (_, has_bias))| Part { name, outputs, has_bias: *has_bias })
-                    .collect();
-                weights.linear(kernels, format, &parts, inputs)
+            let layer = LayerWeights {
+                weights,
+                kernels,
+                format: if number == 0 { precision.sensitive } else { precision.weights },
+                prefix: format!("model.encoder.layers.{number}"),
+                width,
             };
             Ok(EncoderLayer {
-                attention_norm: norm("self_attn_layer_norm")?,
-                // Whisper's keys have no bias: it would shift every score of a query alike.
-                project: linear(
-                    &[("self_attn.q_proj", true), ("self_attn.k_proj", false), ("self_attn.v_proj", true)],
-                    width,
-                    width,
-                )?,
-                out: linear(&[("self_attn.out_proj", true)], width, width)?,
-                feed_forward_norm: norm("final_layer_norm")?,
-                widen: linear(&[("fc1", true)], inner, width)?,
-                narrow: linear(&[("fc2", true)], width, inner)?,
+                attention_norm: layer.norm("self_attn_layer_norm")?,
+                project: layer.projections("self_attn", &["q_proj", "k_proj", "v_proj"])?,
+                out: layer.projections("self_attn", &["out_proj"])?,
+                feed_forward_norm: layer.norm("final_layer_norm")?,
+                widen: layer.linear("fc1", inner, width)?,
+                narrow: layer.linear("fc2", width, inner)?,
             })
         };
         let positions = &[config.max_source_positions, width];
