@@ -173,5 +173,41 @@ pub enum LoadPolicy {
     Lazy,
 }
 
+/// How speech of more than 30 s is worked on where a request does not say: `sequential` (the default), window after
+/// window as transformers does it; or `batched`, cut in its pauses and several windows at once, for more text a second.
+/// For models of task `automatic-speech-recognition`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "kube", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum LongForm {
+    /// Each window starts where the text of the one before it ended, as transformers does it.
+    #[default]
+    Sequential,
+    /// The speech is cut in its pauses and several windows are decoded at once: more text a second, but no window
+    /// knows the text of another.
+    Batched,
+}
+
+impl fmt::Display for LongForm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Sequential => "sequential",
+            Self::Batched => "batched",
+        })
+    }
+}
+
+impl std::str::FromStr for LongForm {
+    type Err = NameError;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        match value {
+            "sequential" => Ok(Self::Sequential),
+            "batched" => Ok(Self::Batched),
+            other => Err(NameError::new("long form", other, "must be \"sequential\" or \"batched\"")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

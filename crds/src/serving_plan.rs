@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::names::{
-    Commit, Dtype, LanguagePair, LoadPolicy, ModelName, StorageUri, Task, VersionName, Weight,
+    Commit, Dtype, LanguagePair, LoadPolicy, LongForm, ModelName, StorageUri, Task, VersionName, Weight,
 };
 
 /// The key of the plan ConfigMap that holds the plan as JSON, and its file name where it is mounted.
@@ -47,6 +47,10 @@ pub struct PlannedModel {
     pub keep: bool,
     /// Requests worked on at once, at least 1.
     pub instances: u32,
+    /// How speech that is longer than a window is worked on where a request does not say. Absent in what an older
+    /// operator wrote, and where the spec leaves it to the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_form: Option<LongForm>,
     /// The version for whoever asks for none and is in no other version's share.
     pub default_version: VersionName,
     /// Versions tried in order when the chosen one cannot load.

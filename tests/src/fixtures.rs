@@ -82,6 +82,7 @@ pub fn model(name: &str, task: Task) -> ModelBuilder {
         load: LoadPolicy::Lazy,
         keep: false,
         instances: 1,
+        long_form: None,
         language_pairs: Vec::new(),
         default_version: None,
         versions: Vec::new(),

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::SpecError;
 use crate::model_deployment::{ModelSpec, VersionSpec};
 use crate::names::{
-    Dtype, LANGUAGE_PAIR_PLACEHOLDER, LanguagePair, LoadPolicy, ModelName, NameError, StorageUri, Task,
-    VersionName, Weight,
+    Dtype, LANGUAGE_PAIR_PLACEHOLDER, LanguagePair, LoadPolicy, LongForm, ModelName, NameError, StorageUri,
+    Task, VersionName, Weight,
 };
 
 /// Most models in one `ModelDeployment`, as in the CRD.
@@ -31,6 +31,8 @@ pub struct CheckedModel {
     pub keep: bool,
     /// Requests worked on at once, at least 1.
     pub instances: u32,
+    /// How long speech is worked on where a request does not say; `None` of other tasks, and where nobody said.
+    pub long_form: Option<LongForm>,
     /// Takes what the other versions leave of 100 percent.
     pub default_version: VersionName,
     /// Tried in order when the chosen version cannot load.
@@ -97,6 +99,10 @@ fn model(path: &str, spec: &ModelSpec) -> Result<CheckedModel, SpecError> {
     let instances = instances.ok_or_else(|| {
         SpecError::out_of_range(&format!("{path}.instances"), spec.instances, "write 1 to 64")
     })?;
+    if let (Some(long_form), true) = (spec.long_form, spec.task != Task::AutomaticSpeechRecognition) {
+        let expectation = "it is for models of task automatic-speech-recognition, leave it out";
+        return Err(SpecError::out_of_range(&format!("{path}.longForm"), long_form, expectation));
+    }
     let fallback = spec
         .fallback
         .iter()
@@ -110,6 +116,7 @@ fn model(path: &str, spec: &ModelSpec) -> Result<CheckedModel, SpecError> {
         load: spec.load,
         keep: spec.keep,
         instances,
+        long_form: spec.long_form,
         default_version,
         fallback,
         versions,

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model_deployment::{MemorySpec, ModelSpec};
+use crate::names::{LongForm, Task};
 
 /// A translation model of the first version and these fields.
 fn model(name: &str, fields: Value) -> ModelSpec {
@@ -47,6 +48,10 @@ fn what_is_wrong_with_models_is_named_by_its_path() {
             vec![whisper(), model("x", json!({"versions": [version("v1", "s3://somewhere", 0)]}))],
             "spec.models[1].versions[0].storageUri: storageUri \"s3://somewhere\" must be \
              hf://ORGANISATION/REPOSITORY[:REVISION] or file:///ABSOLUTE/PATH",
+        ),
+        (
+            vec![model("x", json!({"longForm": "batched"}))],
+            "spec.models[0].longForm: batched is not allowed: it is for models of task automatic-speech-recognition",
         ),
         (vec![whisper(), whisper()], "spec.models[1].name: \"whisper\" occurs twice"),
         (vec![model("Whisper", json!({}))], "spec.models[0].name: model name \"Whisper\""),
@@ -138,6 +143,15 @@ fn the_default_version_takes_what_the_others_leave() {
     assert_eq!(weights(weighted(0, &[10])), [90, 10]);
     assert_eq!(weights(weighted(0, &[100])), [0, 100]);
     assert_eq!(weights(weighted(50, &[10])), [90, 10]);
+}
+
+#[test]
+fn the_long_form_of_a_model_for_speech_is_kept() {
+    for (fields, expected) in [(json!({}), None), (json!({"longForm": "batched"}), Some(LongForm::Batched))] {
+        let mut spec = model("speech", fields);
+        spec.task = Task::AutomaticSpeechRecognition;
+        assert_eq!(models(&[spec]).unwrap()[0].long_form, expected);
+    }
 }
 
 #[test]

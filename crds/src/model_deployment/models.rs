@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::names::{Dtype, LoadPolicy, Task};
+use crate::names::{Dtype, LoadPolicy, LongForm, Task};
 
 /// One model: a name that clients ask for, and its versions.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +22,9 @@ use crate::names::{Dtype, LoadPolicy, Task};
     validation = Rule::new("(has(self.languagePairs) && self.languagePairs.size() > 0) || !self.versions.exists(version, version.storageUri.contains('{languagePair}'))")
         .message("storageUri with {languagePair} needs languagePairs: list the pairs, such as [en-de, de-en], or write one repository's name"),
     validation = Rule::new("!has(self.languagePairs) || self.languagePairs.size() == 0 || self.task == 'translation'")
-        .message("languagePairs is for models of task translation: leave it out")
+        .message("languagePairs is for models of task translation: leave it out"),
+    validation = Rule::new("!has(self.longForm) || self.task == 'automatic-speech-recognition'")
+        .message("longForm is for models of task automatic-speech-recognition: leave it out")
 )]
 pub struct ModelSpec {
     /// The name that clients ask for, such as `whisper`: lower-case letters, digits and `-`, at most 63.
@@ -56,6 +58,11 @@ pub struct ModelSpec {
             .message("languagePairs must be SOURCE-TARGET each, such as en-de")
     )]
     pub language_pairs: Vec<String>,
+    /// How speech of more than 30 s is worked on where a request does not say: `sequential`, window after window as
+    /// transformers does it, which is the default; or `batched`, cut in its pauses and several windows at once, for
+    /// more text a second. For models of task `automatic-speech-recognition`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_form: Option<LongForm>,
     /// The version for requests that ask for none. It takes what the weights of the others leave of 100. Needed from
     /// two versions on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,6 +18,7 @@ fn valid() -> Value {
                 {
                     "name": "whisper",
                     "task": "automatic-speech-recognition",
+                    "longForm": "batched",
                     "defaultVersion": "v1",
                     "versions": [
                         { "name": "v1", "storageUri": "hf://openai/whisper-base:main" },
@@ -89,6 +90,11 @@ fn every_rule_refuses_with_words_that_say_what_to_write() {
         ("/spec/models/0/instances", json!(0), "instances must be from 1"),
         ("/spec/models/0/instances", json!(65), "instances must be from 1"),
         ("/spec/models/0/languagePairs", json!(["en-de"]), "languagePairs is for models of task translation"),
+        (
+            "/spec/models/1/longForm",
+            json!("batched"),
+            "longForm is for models of task automatic-speech-recognition",
+        ),
         ("/spec/models/1/languagePairs", json!(["german"]), "SOURCE-TARGET"),
         ("/spec/models/1/languagePairs", json!([]), "needs languagePairs"),
         ("/spec/models/0/defaultVersion", json!("v9"), "defaultVersion must be the name of one"),

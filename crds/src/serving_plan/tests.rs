@@ -41,6 +41,7 @@ fn model() -> impl Strategy<Value = PlannedModel> {
             load: if keep { LoadPolicy::Preload } else { LoadPolicy::Lazy },
             keep,
             instances,
+            long_form: keep.then_some(LongForm::Batched),
             default_version: versions[0].name.clone(),
             fallback: versions.iter().map(|version| version.name.clone()).collect(),
             versions,
@@ -93,6 +94,20 @@ fn a_name_that_no_operator_writes_is_refused_when_it_is_read() {
 }
 
 #[test]
+fn the_long_form_is_written_where_it_is_given_alone() {
+    let json = |long_form: &str| {
+        format!(
+            r#"{{"name":"whisper","task":"automatic-speech-recognition","load":"Lazy","keep":false,"instances":1,{long_form}"defaultVersion":"v1","fallback":[],"versions":[]}}"#
+        )
+    };
+    for (text, expected) in [("", None), (r#""longForm":"batched","#, Some(LongForm::Batched))] {
+        let model: PlannedModel = serde_json::from_str(&json(text)).unwrap();
+        assert_eq!(model.long_form, expected);
+        assert_eq!(serde_json::to_string(&model).unwrap(), json(text));
+    }
+}
+
+#[test]
 fn a_plan_over_the_limit_is_neither_written_nor_read() {
     let oversized = ServingPlan { salt: "s".repeat(MAX_PLAN_BYTES), ..empty() };
     let error = oversized.to_json().unwrap_err();
@@ -110,6 +125,7 @@ fn the_form_on_the_wire_is_the_agreed_one() {
             load: LoadPolicy::Preload,
             keep: false,
             instances: 1,
+            long_form: None,
             default_version: "v1".parse().unwrap(),
             fallback: Vec::new(),
             versions: vec![PlannedVersion {

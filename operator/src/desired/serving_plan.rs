@@ -42,6 +42,7 @@ fn planned_model(model: &CheckedModel, pins: &Pins) -> PlannedModel {
         load: model.load,
         keep: model.keep,
         instances: model.instances,
+        long_form: model.long_form,
         default_version: model.default_version.clone(),
         fallback: model.fallback.clone(),
         versions: model.versions.iter().map(|version| planned_version(model, version, pins)).collect(),

@@ -1,3 +1,4 @@
+use ostler_crds::names::LongForm;
 use ostler_crds::serving_plan::ServingPlan;
 use serde_json::{Value, json};
 
@@ -171,6 +172,14 @@ fn a_plan_keeps_its_generation_where_no_sidecar_is_concerned() {
     let more = deployment().model(whisper().version("v2", "hf://a/b")).validated();
     assert_eq!(with_generation(plan(&more, &KNOWN), Some(&current)).generation, 3);
     assert_eq!(with_generation(plan(&more, &KNOWN), None).generation, 3);
+}
+
+#[test]
+fn the_plan_says_how_long_speech_is_worked_on() {
+    let long_form =
+        |model: ModelBuilder| plan(&deployment().model(model).validated(), &KNOWN).models[0].long_form;
+    let batched = whisper().set("longForm", json!("batched"));
+    assert_eq!((long_form(whisper()), long_form(batched)), (None, Some(LongForm::Batched)));
 }
 
 #[test]

@@ -92,6 +92,7 @@ fn planned_model(model: CheckedModel) -> PlannedModel {
         load: model.load,
         keep: model.keep,
         instances: model.instances,
+        long_form: model.long_form,
         default_version: model.default_version,
         fallback: model.fallback,
         versions: model.versions.into_iter().map(planned_version).collect(),

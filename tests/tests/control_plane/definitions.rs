@@ -129,6 +129,12 @@ async fn every_rule_is_enforced_with_words_that_say_what_to_write() {
             "languagePairs is for models of task translation",
         ),
         (
+            "/spec/models/1/longForm".to_owned(),
+            json!("batched"),
+            "longForm is for models of task automatic-speech-recognition",
+        ),
+        (format!("{first}/longForm"), json!("Batched"), "Unsupported value"),
+        (
             "/spec/models/1/languagePairs".to_owned(),
             json!(["german"]),
             "languagePairs must be SOURCE-TARGET each",

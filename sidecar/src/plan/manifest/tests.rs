@@ -1,4 +1,4 @@
-use ostler_crds::names::{StorageUri, Weight};
+use ostler_crds::names::{LongForm, StorageUri, Weight};
 
 use super::*;
 
@@ -24,6 +24,7 @@ fn the_example_becomes_a_plan() {
     let [whisper, translation, detection] = manifest.plan.models.as_slice() else { panic!("three models") };
     let weights: Vec<u8> = whisper.versions.iter().map(|version| version.weight.percent()).collect();
     assert_eq!(weights, [90, 10]);
+    assert_eq!((whisper.long_form, translation.long_form), (Some(LongForm::Batched), None));
     let sources: Vec<String> =
         translation.versions[0].artifacts.iter().map(|artifact| artifact.source.to_string()).collect();
     assert_eq!(sources[1], "hf://ostler/opus-mt-de-en:main");
@@ -58,6 +59,12 @@ fn what_the_cluster_refuses_is_refused_with_the_field_and_what_to_write() {
             "spec.models[0].versions[1].weight: 101 is not allowed: write a percentage",
         ),
         ("instances: 2", "instances: 0", "spec.models[0].instances: 0 is not allowed: write 1 to 64"),
+        ("longForm: batched", "longForm: Batched", "not of the right shape"),
+        (
+            "    task: translation",
+            "    task: translation\n    longForm: batched",
+            "spec.models[1].longForm: batched is not allowed",
+        ),
         ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: []", "needs languagePairs"),
         ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: [ende]", "must be SOURCE-TARGET"),
         ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: [en-de, en-de]", "\"en-de\" occurs twice"),
