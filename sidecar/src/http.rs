@@ -1,5 +1,5 @@
-//! The interfaces of a sidecar: OpenAI's audio and embeddings APIs, LibreTranslate's API, vLLM's score API, and the
-//! status pages.
+//! The interfaces of a sidecar: OpenAI's audio and embeddings APIs, whisper-asr-webservice's detection of languages,
+//! LibreTranslate's API, vLLM's score API, and the status pages.
 //!
 //! Handlers read a request into typed values (the `*_form` and `*_choice` modules, all pure), acquire a version
 //! through the [`Manager`](crate::manager::Manager), run the job and write the answer. Failures are
@@ -52,7 +52,9 @@ mod score_form;
 pub mod server;
 mod speech;
 mod speech_form;
+mod speech_language;
 mod speech_stream;
+mod speech_upload;
 mod subtitles;
 mod transcript_body;
 mod transcript_events;
@@ -73,7 +75,9 @@ pub fn app(state: AppState) -> Router {
         .route("/detect", post(detect::detect))
         .route("/languages", get(languages::languages));
     let vllm = Router::new().route("/score", post(score::score)).route("/v1/score", post(score::score));
-    let openai = guard(openai, &api).layer(middleware::map_response(error::as_problem));
+    // FastAPI's errors have a `detail`, and so have problem documents.
+    let whisper_asr = Router::new().route("/detect-language", post(speech_language::detect_language));
+    let openai = guard(openai.merge(whisper_asr), &api).layer(middleware::map_response(error::as_problem));
     let libretranslate =
         guard(libretranslate, &api).layer(middleware::map_response(error::as_libretranslate));
     let vllm = guard(vllm, &api).layer(middleware::map_response(error::as_vllm));

@@ -190,7 +190,7 @@ async fn the_example_transcribes_translates_and_tells_languages_in_the_memory_th
         std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/audio/00-de.wav")).unwrap();
     let form = reqwest::multipart::Form::new()
         .text("model", "whisper@v2")
-        .part("file", reqwest::multipart::Part::bytes(clip).file_name("00-de.wav"));
+        .part("file", reqwest::multipart::Part::bytes(clip.clone()).file_name("00-de.wav"));
     let url = format!("http://{}/v1/audio/transcriptions", served.serving);
     let transcript = served.client.post(url).multipart(form).send().await.unwrap();
     assert_eq!(transcript.status(), StatusCode::OK);
@@ -201,6 +201,16 @@ async fn the_example_transcribes_translates_and_tells_languages_in_the_memory_th
     assert_eq!(provenance, ["whisper", "v2", &dtype.to_string()]);
     let body: Value = transcript.json().await.unwrap();
     assert_eq!(body["text"].as_str().unwrap().trim(), "rechts null schließen");
+
+    let form = reqwest::multipart::Form::new()
+        .part("audio_file", reqwest::multipart::Part::bytes(clip).file_name("00-de.wav"));
+    let url = format!("http://{}/detect-language?model=whisper@v2", served.serving);
+    let answer = served.client.post(url).multipart(form).send().await.unwrap();
+    assert_eq!(header(&answer, "x-ostler-version"), "v2");
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!((&body["detected_language"], &body["language_code"]), (&json!("german"), &json!("de")));
+    let confidence = body["confidence"].as_f64().unwrap();
+    assert!(confidence > 0.5 && confidence <= 1.0, "{body}");
 
     for (source, target, text, expected) in [
         ("en", "de", "hello model seven", "hallo modell sieben"),

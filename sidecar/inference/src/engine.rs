@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use ostler_crds::names::LongForm;
+
 /// A loaded model. It is shared by its instances: one copy of the weights, any number of callers.
 pub trait Engine: Send + Sync {
     /// Works on one job until it is done, refused or cancelled.
@@ -94,6 +96,8 @@ pub enum JobProgress {
 pub enum Job {
     /// Speech to text.
     Transcribe(TranscribeJob),
+    /// Speech to the language that it is in.
+    DetectLanguage(DetectLanguageJob),
     /// Text to text.
     Translate(TranslateJob),
     /// Text to labels.
@@ -108,11 +112,19 @@ impl Job {
     pub fn verb(&self) -> &'static str {
         match self {
             Self::Transcribe(_) => "transcribe speech",
+            Self::DetectLanguage(_) => "detect spoken languages",
             Self::Translate(_) => "translate text",
             Self::Classify(_) => "classify text",
             Self::Embed(_) => "embed text",
         }
     }
+}
+
+/// Speech whose language is asked for.
+#[derive(Debug, Clone)]
+pub struct DetectLanguageJob {
+    /// Mono samples at 16 kHz, -1.0 to 1.0, of which the first 30 s are listened to.
+    pub samples: Arc<[f32]>,
 }
 
 /// Speech to text, in its own language or in English.
@@ -142,15 +154,25 @@ pub struct TranscribeJob {
     pub long_form: LongForm,
 }
 
-/// How audio that is longer than a window is worked on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LongForm {
-    /// Each window starts where the text of the one before it ended, as transformers does.
-    #[default]
-    Sequential,
-    /// The audio is cut in its pauses, and several windows are decoded at once: more text a second, but no window
-    /// knows another.
-    Batched,
+impl TranscribeJob {
+    /// A job with what the interfaces take for granted: write what is said, in the language that it is said in, with
+    /// timestamps, the temperature ladder and the windows in sequence.
+    #[must_use]
+    pub fn new(samples: impl Into<Arc<[f32]>>) -> Self {
+        Self {
+            samples: samples.into(),
+            language: None,
+            translate: false,
+            timestamps: true,
+            prompt: None,
+            condition_on_previous_text: false,
+            beams: None,
+            temperature: Temperature::Ladder,
+            words: false,
+            best_of: 1,
+            long_form: LongForm::Sequential,
+        }
+    }
 }
 
 /// How random decoding is, and what happens to a window that came out badly.
@@ -223,6 +245,9 @@ pub struct EmbedJob {
 pub enum Output {
     /// Of [`Job::Transcribe`].
     Transcript(Transcript),
+    /// Of [`Job::DetectLanguage`]: every language that the model knows, as Whisper writes it (`de`), most probable
+    /// first. Their probabilities add up to 1.
+    Languages(Vec<LabelScore>),
     /// Of [`Job::Translate`]: one text for each.
     Translations(Vec<Translation>),
     /// Of [`Job::Classify`]: for each text every label, most probable first.
@@ -296,7 +321,8 @@ pub struct Word {
 /// A label and its probability.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelScore {
-    /// The label as the repository's `id2label` has it; of a fastText model without its prefix `__label__`.
+    /// The label as the repository's `id2label` has it; of a fastText model without its prefix `__label__`; of a spoken
+    /// language its code.
     pub label: String,
     /// 0 to 1; all labels of a text add up to 1, as far as rounding (and fastText's own, of 1e-5 a label) lets them.
     pub score: f32,

@@ -18,6 +18,7 @@ mod generation_config;
 mod kernels;
 mod ladder;
 mod language;
+mod loudness;
 mod mel;
 mod mel_filters;
 mod preprocessor;
@@ -141,6 +142,7 @@ impl<F: Forward> Engine for Whisper<F> {
     fn run(&self, job: &Job, control: &Control) -> Result<Output, EngineError> {
         match job {
             Job::Transcribe(job) => transcribe::transcribe(self, job, control).map(Output::Transcript),
+            Job::DetectLanguage(job) => language::of_clip(self, job, control).map(Output::Languages),
             other => Err(EngineError::WrongTask(other.verb())),
         }
     }

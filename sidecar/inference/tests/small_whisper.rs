@@ -5,10 +5,12 @@
 mod speech;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use speech::{Clip, job, load, run};
 
-use ostler_inference::engine::TranscribeJob;
+use ostler_crds::names::Dtype;
+use ostler_inference::engine::{Control, DetectLanguageJob, Job, Output, TranscribeJob};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
@@ -16,7 +18,7 @@ fn examples() -> PathBuf {
 
 /// How many of the clips come out right: text, language, translation.
 fn score(model: &str) -> [usize; 3] {
-    let engine = load(&examples().join("models").join(model));
+    let engine = load(&examples().join("models").join(model), Dtype::Float32);
     engine.canary().expect("finite numbers");
     let mut right = [0; 3];
     let folder = examples().join("audio");
@@ -27,6 +29,11 @@ fn score(model: &str) -> [usize; 3] {
         };
         let clip = Clip::read(&folder.join(file));
         let heard = run(engine.as_ref(), job(&clip));
+        let detection = Job::DetectLanguage(DetectLanguageJob { samples: Arc::clone(&clip.samples) });
+        match engine.run(&detection, &Control::default()) {
+            Ok(Output::Languages(languages)) => assert_eq!(languages[0].label, heard.language, "{file}"),
+            other => panic!("no languages: {other:?}"),
+        }
         let translated = run(engine.as_ref(), TranscribeJob { translate: true, ..job(&clip) });
         println!("{model} {file} [{}] {:?}, {:?}", heard.language, heard.text, translated.text);
         right[0] += usize::from(heard.text == text);

@@ -32,14 +32,8 @@ pub(super) async fn embed(
     asked: Asked<'_>,
     job: EmbedJob,
 ) -> Result<(Embeddings, Provenance), ApiError> {
-    let header = caller.version.as_deref();
-    let (model, version) = match asked.model.or(caller.model.as_deref()) {
-        Some(model) => {
-            let choice = model_choice::parse(model, header)?;
-            (Some(choice.model), choice.version)
-        }
-        None => (None, model_choice::join(None, header)?),
-    };
+    let (model, version) =
+        model_choice::optional(asked.model.or(caller.model.as_deref()), caller.version.as_deref())?;
     let plan = api.app.manager.plan();
     let capable = of_tasks(&plan, &Task::EMBEDDING, model.as_ref())?;
     let model = capable.first().map(|model| model.name.clone()).ok_or(ApiError::Internal)?;

@@ -180,6 +180,10 @@ impl Engine for FakeEngine {
                     Ok(Output::Transcript(transcript()))
                 }
             },
+            Job::DetectLanguage(_) => {
+                let label = |label: &str, score| LabelScore { label: label.to_owned(), score };
+                Ok(Output::Languages(vec![label("de", 0.75), label("en", 0.25)]))
+            }
             Job::Translate(job) => {
                 let (source, target) = (job.source.as_deref(), job.target.as_deref());
                 let (source, target) = (source.unwrap_or("?"), target.unwrap_or("?"));

@@ -35,7 +35,7 @@ pub(super) async fn read_fields(request: Request, limits: &Limits) -> Result<Map
             }
             pairs.extend(own(&bytes));
         }
-        "multipart/form-data" => pairs.extend(multipart::split(headers, bytes).await?.fields),
+        "multipart/form-data" => pairs.extend(multipart::split(headers, bytes, &["file"]).await?.fields),
         other => {
             let expected = "application/json or application/x-www-form-urlencoded";
             return Err(ApiError::UnsupportedMediaType { found: excerpt(other), expected });

@@ -29,6 +29,20 @@ pub(super) fn parse(model: &str, version_header: Option<&str>) -> Result<ModelCh
     Ok(ModelChoice { model: name.parse().map_err(unknown)?, version: join(suffix, version_header)? })
 }
 
+/// As [`parse`], of a request that may leave the model to the plan.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn optional(
+    model: Option<&str>,
+    version_header: Option<&str>,
+) -> Result<(Option<ModelName>, Option<VersionChoice>), ApiError> {
+    match model {
+        Some(model) => parse(model, version_header).map(|choice| (Some(choice.model), choice.version)),
+        None => Ok((None, join(None, version_header)?)),
+    }
+}
+
 /// The version of a request that may name it in its body, in its header, in both alike or not at all.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ const MAX_PARTS: usize = 128;
 /// The parts of a body: one file at most, and texts.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// The part named `file`.
+    /// The file.
     pub(super) file: Option<Bytes>,
     /// The other parts, in their order.
     pub(super) fields: Vec<(String, String)>,
@@ -22,11 +22,11 @@ pub(super) struct Parts {
 
 const EXPECTED: &str = "multipart/form-data";
 
-/// Splits a body at the boundary that its headers name.
+/// Splits a body at the boundary that its headers name. The part with one of `file_names` is the file.
 ///
 /// # Errors
 /// [`ApiError::MalformedBody`], saying what is wrong with it.
-pub(super) async fn split(headers: &HeaderMap, body: Bytes) -> Result<Parts, ApiError> {
+pub(super) async fn split(headers: &HeaderMap, body: Bytes, file_names: &[&str]) -> Result<Parts, ApiError> {
     let malformed = |message: String| ApiError::MalformedBody { expected: EXPECTED, message };
     let mut request = Request::new(Body::from(body));
     if let Some(content_type) = headers.get(header::CONTENT_TYPE) {
@@ -45,7 +45,7 @@ pub(super) async fn split(headers: &HeaderMap, body: Bytes) -> Result<Parts, Api
         }
         let name = field.name().ok_or_else(|| malformed("a part has no name".to_owned()))?.to_owned();
         let bytes = field.bytes().await.map_err(broken)?;
-        if name == "file" {
+        if file_names.contains(&name.as_str()) {
             if parts.file.replace(bytes).is_some() {
                 return Err(ApiError::InvalidParameter {
                     parameter: name,
@@ -81,7 +81,7 @@ mod tests {
     async fn read(content_type: &'static str, body: impl Into<Bytes>) -> Result<Parts, ApiError> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        split(&headers, body.into()).await
+        split(&headers, body.into(), &["file"]).await
     }
 
     const FORM: &str = "multipart/form-data; boundary=B";

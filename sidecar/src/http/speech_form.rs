@@ -53,12 +53,14 @@ pub(super) struct SpeechOptions {
     temperature: Temperature,
     words: bool,
     best_of: usize,
-    long_form: LongForm,
+    long_form: Option<LongForm>,
 }
 
 impl SpeechOptions {
-    /// The job, once the audio is decoded.
-    pub(super) fn into_job(self, samples: Arc<[f32]>) -> Job {
+    /// The job, once the audio is decoded. `long_form` is the model's own, for requests that do not say.
+    pub(super) fn into_job(self, samples: Arc<[f32]>, long_form: Option<LongForm>) -> Job {
+        // What needs the text of the window before has windows one after another.
+        let long_form = long_form.filter(|_| !self.condition_on_previous_text);
         Job::Transcribe(TranscribeJob {
             samples,
             language: self.language,
@@ -70,7 +72,7 @@ impl SpeechOptions {
             temperature: self.temperature,
             words: self.words,
             best_of: self.best_of,
-            long_form: self.long_form,
+            long_form: self.long_form.or(long_form).unwrap_or_default(),
         })
     }
 }
@@ -191,7 +193,7 @@ impl Raw {
             temperature,
             words: self.word_timestamps,
             best_of: self.best_of.unwrap_or(1),
-            long_form: self.long_form.unwrap_or_default(),
+            long_form: self.long_form,
         };
         Ok(SpeechRequest {
             model,
@@ -254,11 +256,8 @@ fn beams(name: &str, value: &str) -> Result<usize, ApiError> {
 }
 
 fn long_form(name: &str, value: &str) -> Result<LongForm, ApiError> {
-    match value {
-        "sequential" => Ok(LongForm::Sequential),
-        "batched" => Ok(LongForm::Batched),
-        other => Err(invalid(name, format!("{} is not one of \"sequential\", \"batched\"", excerpt(other)))),
-    }
+    let read = value.parse();
+    read.map_err(|_| invalid(name, format!("{} is not one of \"sequential\", \"batched\"", excerpt(value))))
 }
 
 fn boolean(name: &str, value: &str) -> Result<bool, ApiError> {

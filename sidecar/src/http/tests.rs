@@ -55,14 +55,19 @@ fn get(path: &str) -> Request {
 }
 
 fn upload_to(path: &str, fields: &[(&str, &str)], file: &[u8]) -> Request {
+    upload_as("file", path, fields, file)
+}
+
+fn upload_as(name: &str, path: &str, fields: &[(&str, &str)], file: &[u8]) -> Request {
     let mut body = Vec::new();
-    for (name, value) in fields {
+    for (field, value) in fields {
         body.extend_from_slice(
-            format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").as_bytes(),
+            format!("--B\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n").as_bytes(),
         );
     }
     body.extend_from_slice(
-        b"--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n",
+        format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"a.wav\"\r\n\r\n")
+            .as_bytes(),
     );
     body.extend_from_slice(file);
     body.extend_from_slice(b"\r\n--B--\r\n");
@@ -107,6 +112,43 @@ async fn a_clip_is_transcribed_in_every_format() {
     )
     .await;
     assert_eq!(answer.json()["task"], "translate");
+}
+
+#[tokio::test]
+async fn the_language_of_a_clip_is_told_as_whisper_asr_webservice_does() {
+    let router = serving();
+    let expected = json!({"detected_language": "german", "language_code": "de", "confidence": 0.75});
+    for (name, path, fields) in [
+        ("audio_file", "/detect-language", &[][..]),
+        ("audio_file", "/detect-language?encode=true", &[]),
+        ("audio_file", "/detect-language?model=whisper", &[]),
+        ("file", "/detect-language", &[("model", "whisper@v1")]),
+    ] {
+        let answer = send(&router, upload_as(name, path, fields, &wav())).await;
+        assert_eq!((answer.status, answer.json()), (200, expected.clone()), "{path}");
+        assert_eq!(answer.header("x-ostler-model"), "whisper");
+    }
+    for (request, status, start) in [
+        (
+            upload_as("audio_file", "/detect-language", &[("language", "de")], &wav()),
+            400,
+            "\"language\": there is no such field",
+        ),
+        (upload_as("audio_file", "/detect-language", &[], b""), 400, "Invalid request: missing audio_file"),
+        (
+            upload_as("audio_file", "/detect-language?encode=false", &[], &wav()),
+            400,
+            "encode is not supported",
+        ),
+        (upload_as("audio_file", "/detect-language", &[("model", "translation")], &wav()), 400, "model: "),
+        (upload_as("audio_file", "/detect-language", &[], b"this is no audio"), 400, "file: "),
+        (get("/detect-language"), 405, "this endpoint does not have this method"),
+    ] {
+        let answer = send(&router, request).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.starts_with(start), "{detail}");
+    }
 }
 
 #[tokio::test]

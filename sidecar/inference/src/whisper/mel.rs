@@ -72,6 +72,12 @@ impl MelExtractor {
         clip
     }
 
+    /// Samples from one frame to the next.
+    #[must_use]
+    pub(super) fn hop(&self) -> usize {
+        self.config.hop
+    }
+
     /// The most bytes that are kept of a clip.
     #[must_use]
     pub(super) fn kept_bytes(&self) -> u64 {
@@ -123,12 +129,6 @@ impl ClipMel<'_> {
     #[must_use]
     pub(super) fn sound_frames(&self) -> usize {
         self.samples.len().div_ceil(self.extractor.config.hop)
-    }
-
-    /// Samples from one frame to the next.
-    #[must_use]
-    pub(super) fn hop(&self) -> usize {
-        self.extractor.config.hop
     }
 
     /// `count` frames from `start` on, band by band, in a window of `width` frames (`[bands, width]`). The frames

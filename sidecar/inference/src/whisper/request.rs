@@ -50,12 +50,7 @@ impl Request {
         config: &GenerationConfig,
         vocabulary: &Vocabulary,
     ) -> Result<Self, EngineError> {
-        if job.samples.is_empty() {
-            return Err(invalid("samples", "are none; send audio that is longer than nothing"));
-        }
-        if job.samples.iter().any(|sample| !sample.is_finite()) {
-            return Err(invalid("samples", "hold NaN or infinity"));
-        }
+        check_samples(&job.samples)?;
         let own_beams = config.common.num_beams.unwrap_or(1);
         let most_beams = MAX_BEAMS.max(own_beams);
         let beams = job.beams.unwrap_or(own_beams);
@@ -96,6 +91,20 @@ impl Request {
             prompt: prompt(job, config, vocabulary)?,
         })
     }
+}
+
+/// Checks the samples of a job.
+///
+/// # Errors
+/// [`EngineError::InvalidInput`] where there are none, or some that are no numbers.
+pub(super) fn check_samples(samples: &[f32]) -> Result<(), EngineError> {
+    if samples.is_empty() {
+        return Err(invalid("samples", "are none; send audio that is longer than nothing"));
+    }
+    if samples.iter().any(|sample| !sample.is_finite()) {
+        return Err(invalid("samples", "hold NaN or infinity"));
+    }
+    Ok(())
 }
 
 fn language(job: &TranscribeJob, config: &GenerationConfig) -> Result<RequestedLanguage, EngineError> {

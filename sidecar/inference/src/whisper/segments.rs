@@ -4,6 +4,8 @@
 //! middle ends a segment; what follows the last pair is thrown away and heard again in the next window, unless the
 //! window ends with a single timestamp, after which there is no speech.
 
+use std::ops::Range;
+
 /// Seconds from one timestamp token to the next.
 pub(super) const TIMESTAMP_SECONDS: f64 = 0.02;
 /// Seconds of one mel frame.
@@ -102,6 +104,21 @@ pub(super) fn split_all(
         .collect()
 }
 
+/// The frame that the text of a window of `frames` reaches to.
+///
+/// A pair of timestamps at its end says that a further sentence begins there whose end the window does not hold; a
+/// single one, that nothing is said behind it; text without one is said to the end of the window.
+#[must_use]
+pub(super) fn heard_until(tokens: &[u32], first_timestamp: u32, frames: &Range<usize>) -> usize {
+    match tokens {
+        [.., before, last] if *before >= first_timestamp && *last >= first_timestamp => {
+            let inside = (last - first_timestamp) as usize * FRAMES_PER_TIMESTAMP;
+            (frames.start + inside).min(frames.end)
+        }
+        _ => frames.end,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +175,22 @@ mod tests {
         assert_eq!(seconds(&parts(&[100, 1, 1900])), [(10.0, 35.0, &[100, 1, 1900][..])]);
         assert_eq!(parts(&[100, 100]), []);
         assert_eq!(parts(&[]), []);
+    }
+
+    #[test]
+    fn a_pair_at_the_end_leaves_the_rest_of_a_window() {
+        for (tokens, expected) in [
+            (&[100, 1, 150, 150][..], 1_100),
+            (&[100, 1, 150, 151], 1_102),
+            (&[100, 1, 1_600, 1_600], 3_500),
+            (&[100, 1, 150], 3_500),
+            (&[100, 1, 150, 150, 2], 3_500),
+            (&[1, 2], 3_500),
+            (&[100, 100], 1_000),
+            (&[], 3_500),
+        ] {
+            assert_eq!(heard_until(tokens, FIRST, &(1_000..3_500)), expected, "{tokens:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::candle::CandleForward;
 use super::*;
 use crate::audio::{self, AudioLimits};
-use crate::engine::{JobProgress, LongForm, Temperature, TranscribeJob, Transcript};
+use crate::engine::{DetectLanguageJob, JobProgress, LongForm, Temperature, TranscribeJob, Transcript};
 
 pub(super) const MODELS: [&str; 2] = ["whisper-multilingual", "whisper-english"];
 
@@ -72,19 +72,7 @@ pub(super) fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what
 }
 
 fn job(samples: Arc<[f32]>) -> TranscribeJob {
-    TranscribeJob {
-        samples,
-        language: None,
-        translate: false,
-        timestamps: true,
-        prompt: None,
-        condition_on_previous_text: false,
-        beams: None,
-        temperature: Temperature::Fixed(0.0),
-        words: false,
-        best_of: 1,
-        long_form: LongForm::Sequential,
-    }
+    TranscribeJob { temperature: Temperature::Fixed(0.0), ..TranscribeJob::new(samples) }
 }
 
 fn run<F: Forward>(engine: &Whisper<F>, job: TranscribeJob) -> Transcript {
@@ -195,8 +183,35 @@ fn the_language_is_the_one_that_transformers_detects() {
     assert!(
         transcript.language_probability.is_some_and(|probability| (1.0 / 3.0..=1.0).contains(&probability))
     );
-    let english = run(&self::engine("whisper-english"), job(samples(&golden, "short")));
-    assert_eq!((english.language.as_str(), english.language_probability), ("en", None));
+    let detect = |samples| Job::DetectLanguage(DetectLanguageJob { samples });
+    let Ok(Output::Languages(languages)) =
+        engine.run(&detect(samples(&golden, "short")), &Control::default())
+    else {
+        panic!("no languages")
+    };
+    assert_eq!(languages.len(), 3);
+    assert_eq!(
+        (&languages[0].label, Some(languages[0].score)),
+        (&transcript.language, transcript.language_probability)
+    );
+    // Of a longer clip the first window alone is listened to.
+    let long = samples(&golden, "long");
+    let window: Arc<[f32]> = long[..engine.config.window_frames() * 160].into();
+    let [long, window] =
+        [long, window].map(|samples| engine.run(&detect(samples), &Control::default()).expect("languages"));
+    assert!(matches!((long, window), (Output::Languages(long), Output::Languages(window)) if long == window));
+
+    let english = self::engine("whisper-english");
+    let transcript = run(&english, job(samples(&golden, "short")));
+    assert_eq!((transcript.language.as_str(), transcript.language_probability), ("en", None));
+    for (engine, samples, expected) in [
+        (&english, vec![0.0; 1600], "this model does not detect spoken languages"),
+        (&engine, Vec::new(), "samples: are none; send audio that is longer than nothing"),
+        (&engine, vec![f32::NAN], "samples: hold NaN or infinity"),
+    ] {
+        let error = engine.run(&detect(samples.into()), &Control::default()).expect_err("refused");
+        assert_eq!(error.to_string(), expected);
+    }
 }
 
 #[test]
@@ -226,7 +241,7 @@ fn the_best_of_several_samples_is_kept() {
 }
 
 #[test]
-fn batched_windows_cover_the_clip_and_do_not_depend_on_each_other() {
+fn the_texts_of_batched_windows_lie_in_their_parts_of_the_clip() {
     let (engine, golden) = (engine("whisper-multilingual"), golden("whisper-multilingual"));
     let batched = |samples: Arc<[f32]>| {
         run(
@@ -240,11 +255,13 @@ fn batched_windows_cover_the_clip_and_do_not_depend_on_each_other() {
     assert!(starts.is_sorted() && starts.len() > 1, "{starts:?}");
     let ids: Vec<usize> = transcript.segments.iter().map(|segment| segment.id).collect();
     assert_eq!(ids, (0..ids.len()).collect::<Vec<_>>());
-    // The first window alone is the same window: a clip of one window is worked on like any other, but for its end.
-    let windows = cuts::windows(&long, 160, engine.config.window_frames());
-    assert!(
-        windows.len() > 1 && starts.iter().all(|start| windows.iter().any(|window| window.start == *start))
-    );
+    // Every text lies in the part of the clip whose window it was heard in.
+    let parts = cuts::windows(&loudness::Loudness::of(&long, 160), engine.config.window_frames());
+    assert!(parts.len() > 1);
+    for segment in &transcript.segments {
+        let part = parts.iter().find(|part| part.contains(&segment.seek)).expect("a part");
+        assert!(segment.end <= part.end as f64 * 0.01 + 1e-6, "{segment:?} {part:?}");
+    }
     for beams in [1, 3] {
         let many =
             TranscribeJob { beams: Some(beams), long_form: LongForm::Batched, ..job(Arc::clone(&long)) };
@@ -256,12 +273,19 @@ fn batched_windows_cover_the_clip_and_do_not_depend_on_each_other() {
 #[test]
 fn progress_is_told_window_by_window_and_a_cancelled_job_stops() {
     let (engine, golden) = (engine("whisper-english"), golden("whisper-english"));
+    for long_form in [LongForm::Sequential, LongForm::Batched] {
+        check_progress(&engine, TranscribeJob { long_form, ..job(samples(&golden, "long")) });
+    }
+}
+
+/// What was told adds up to the transcript.
+fn check_progress<F: Forward>(engine: &Whisper<F>, job: TranscribeJob) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let control = {
         let told = Arc::clone(&told);
         Control::with_progress(move |progress| told.lock().expect("no poison").push(progress))
     };
-    let job = Job::Transcribe(job(samples(&golden, "long")));
+    let job = Job::Transcribe(job);
     let Ok(Output::Transcript(transcript)) = engine.run(&job, &control) else { panic!("no transcript") };
     let mut heard = Vec::new();
     let mut before = 0.0;

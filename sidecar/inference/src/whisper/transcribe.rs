@@ -1,10 +1,11 @@
 //! A whole clip: its language, then its windows in the long form that the job asks for.
 
-use super::forward::{Forward, Session};
+use super::forward::Forward;
+use super::language::{self, Candidate};
 use super::request::{Request, RequestedLanguage};
 use super::rules::{DecodingRules, TimestampRules};
 use super::transcription::{Language, Transcription};
-use super::{Whisper, batched, language, sequential};
+use super::{Whisper, batched, sequential};
 use crate::engine::{Control, EngineError, LongForm, TranscribeJob, Transcript};
 
 pub(super) fn transcribe<F: Forward>(
@@ -56,7 +57,6 @@ fn language<F: Forward>(
     transcription: &Transcription<'_, F>,
     first_window: &F::Memory,
 ) -> Result<Language, EngineError> {
-    let engine = transcription.engine;
     match &transcription.request.language {
         RequestedLanguage::EnglishOnly => {
             return Ok(Language { code: "en".to_owned(), token: None, probability: None });
@@ -66,15 +66,7 @@ fn language<F: Forward>(
         }
         RequestedLanguage::Detect => {}
     }
-    let multilingual = engine.generation.multilingual.as_ref();
-    let multilingual = multilingual.ok_or(EngineError::WrongTask("detect languages"))?;
-    let mut session = engine.forward.session(&[first_window], 1)?;
-    let mut logits = Vec::new();
-    session.feed(&[&[engine.generation.start]], &[0], &mut logits, transcription.control)?;
-    if logits.iter().any(|logit| !logit.is_finite()) {
-        return Err(EngineError::NotFinite("a logit"));
-    }
-    let (code, token, probability) =
-        language::detect(multilingual, &logits).ok_or(EngineError::WrongTask("detect languages"))?;
+    let Candidate { code, token, probability } =
+        language::of_window(transcription.engine, first_window, transcription.control)?;
     Ok(Language { code, token: Some(token), probability: Some(probability) })
 }

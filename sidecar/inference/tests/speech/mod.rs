@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use ostler_crds::names::{Dtype, Task};
 use ostler_inference::audio::{self, AudioLimits};
-use ostler_inference::engine::{
-    Control, Engine, Job, LongForm, Output, Temperature, TranscribeJob, Transcript,
-};
+use ostler_inference::engine::{Control, Engine, Job, Output, TranscribeJob, Transcript};
 use ostler_inference::load::{LoadOptions, PicklePolicy};
 use ostler_inference::processor::Processor;
 
@@ -24,30 +22,15 @@ impl Clip {
     }
 }
 
-pub(crate) fn load(folder: &Path) -> Box<dyn Engine> {
-    let options = LoadOptions {
-        dtype: Dtype::Float32,
-        pickle: PicklePolicy::Refused,
-        processor: Arc::new(Processor::whole()),
-    };
+pub(crate) fn load(folder: &Path, dtype: Dtype) -> Box<dyn Engine> {
+    let options =
+        LoadOptions { dtype, pickle: PicklePolicy::Refused, processor: Arc::new(Processor::whole()) };
     ostler_inference::load::load(folder, Task::AutomaticSpeechRecognition, &options).expect("a model")
 }
 
 /// Transcribe with timestamps, all else as the interfaces' defaults have it.
 pub(crate) fn job(clip: &Clip) -> TranscribeJob {
-    TranscribeJob {
-        samples: Arc::clone(&clip.samples),
-        language: None,
-        translate: false,
-        timestamps: true,
-        prompt: None,
-        condition_on_previous_text: false,
-        beams: None,
-        temperature: Temperature::Ladder,
-        words: false,
-        best_of: 1,
-        long_form: LongForm::Sequential,
-    }
+    TranscribeJob::new(Arc::clone(&clip.samples))
 }
 
 pub(crate) fn run(engine: &dyn Engine, job: TranscribeJob) -> Transcript {

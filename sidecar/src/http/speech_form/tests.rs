@@ -26,7 +26,7 @@ fn a_bare_request_has_the_documented_defaults() {
         temperature: Temperature::Ladder,
         words: false,
         best_of: 1,
-        long_form: LongForm::Sequential,
+        long_form: None,
     };
     assert_eq!(request.options, expected);
 }
@@ -50,13 +50,34 @@ fn every_field_reaches_the_job() {
     .unwrap();
     assert_eq!(request.user.as_deref(), Some("speaker-7"));
     assert_eq!(request.format, ResponseFormat::VerboseJson);
-    let Job::Transcribe(job) = request.options.into_job(Arc::from([0.5_f32])) else { panic!("another job") };
+    let Job::Transcribe(job) = request.options.into_job(Arc::from([0.5_f32]), None) else {
+        panic!("another job")
+    };
     assert_eq!(job.language.as_deref(), Some("de"));
     assert_eq!(job.prompt.as_deref(), Some("Zahlen."));
     assert_eq!(job.temperature, Temperature::Fixed(0.4));
     assert_eq!((job.timestamps, job.condition_on_previous_text, job.beams), (false, true, Some(5)));
     assert_eq!((job.best_of, job.long_form), (3, LongForm::Batched));
     assert_eq!(job.samples.len(), 1);
+}
+
+#[test]
+fn the_long_form_is_the_requests_else_the_models_else_sequential() {
+    use LongForm::{Batched, Sequential};
+    for (pairs, models_own, expected) in [
+        (&[][..], None, Sequential),
+        (&[], Some(Batched), Batched),
+        (&[("long_form", "sequential")], Some(Batched), Sequential),
+        (&[("long_form", "batched")], None, Batched),
+        // Nobody asked for both.
+        (&[("condition_on_previous_text", "true")], Some(Batched), Sequential),
+        // Somebody did, and the engine refuses it by name.
+        (&[("condition_on_previous_text", "true"), ("long_form", "batched")], None, Batched),
+    ] {
+        let job = read(pairs).unwrap().options.into_job(Arc::from([0.5_f32]), models_own);
+        let Job::Transcribe(job) = job else { panic!("another job") };
+        assert_eq!(job.long_form, expected, "{pairs:?} {models_own:?}");
+    }
 }
 
 #[test]

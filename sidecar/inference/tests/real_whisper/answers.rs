@@ -1,47 +1,14 @@
-//! OpenAI's own weights on real speech: text, tokens and times of transformers 5 in float32.
-//!
-//! The weights are fetched into the cache on the first run (`tests/real-models/fetch.sh`); `OSTLER_REAL_MODELS` names
-//! a folder that has them already. Where there is neither, these tests fail.
-
-#![expect(clippy::expect_used, reason = "a test that fails is to stop")]
-
-mod speech;
+//! Text, tokens, times and languages of transformers 5 in float32.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use serde_json::Value;
-use speech::{Clip, job, load, run};
+use ostler_crds::names::Dtype;
+use ostler_inference::engine::{
+    Control, DetectLanguageJob, Engine, Job, Output, Temperature, TranscribeJob, Transcript,
+};
 
-use ostler_inference::engine::{Engine, Temperature, TranscribeJob, Transcript};
-
-fn recordings() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/real-models")
-}
-
-/// The folder of the weights, fetched where it is not there.
-fn weights(model: &str) -> PathBuf {
-    if let Some(folder) = std::env::var_os("OSTLER_REAL_MODELS") {
-        return PathBuf::from(folder).join(model);
-    }
-    let cache = std::env::var_os("OSTLER_CACHE").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").expect("HOME or OSTLER_CACHE")).join(".cache/ostler"),
-        PathBuf::from,
-    );
-    let folder = cache.join("real-models").join(model);
-    if !folder.exists() {
-        let status = Command::new(recordings().join("fetch.sh")).status().expect("fetch.sh starts");
-        assert!(status.success(), "tests/real-models/fetch.sh could not get the weights: {status}");
-    }
-    folder
-}
-
-fn expected(model: &str) -> Vec<Value> {
-    let lines = std::fs::read_to_string(recordings().join("expected.jsonl")).expect("expected.jsonl");
-    let all = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    all.filter(|line| line["model"] == model).collect()
-}
+use crate::recordings::{answers, clip, expected, weights};
+use crate::speech::{Clip, job, load, run};
 
 fn tokens(transcript: &Transcript) -> Vec<u64> {
     transcript.segments.iter().flat_map(|segment| &segment.tokens).map(|token| u64::from(*token)).collect()
@@ -49,11 +16,11 @@ fn tokens(transcript: &Transcript) -> Vec<u64> {
 
 /// Transcribes every recording of the model with so many beams and compares all of the answer.
 fn compare(model: &str, key: &str, beams: usize) {
-    let engine = load(&weights(model));
+    let engine = load(&weights(model), Dtype::Float32);
     engine.canary().expect("finite numbers");
-    for line in expected(model) {
+    for line in answers("expected.jsonl").into_iter().filter(|line| line["model"] == model) {
         let file = line["file"].as_str().expect("a name");
-        let clip = Clip::read(&recordings().join("audio").join(file));
+        let clip = clip(file);
         let plain = TranscribeJob { beams: Some(beams), temperature: Temperature::Fixed(0.0), ..job(&clip) };
         let heard = run(engine.as_ref(), plain);
         let answer = &line[key];
@@ -96,14 +63,12 @@ fn tiny_english_equals_transformers() {
 /// Words and their times, within 20 ms: one step of a timestamp.
 #[test]
 fn words_are_where_transformers_hears_them() {
-    let lines =
-        std::fs::read_to_string(recordings().join("expected-words.jsonl")).expect("expected-words.jsonl");
     let mut engines: BTreeMap<String, Box<dyn Engine>> = BTreeMap::new();
-    for line in lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")) {
+    for line in answers("expected-words.jsonl") {
         let (model, file) =
             (line["model"].as_str().expect("a model"), line["file"].as_str().expect("a name"));
-        let engine = engines.entry(model.to_owned()).or_insert_with(|| load(&weights(model)));
-        let clip = Clip::read(&recordings().join("audio").join(file));
+        let engine = engines.entry(model.to_owned()).or_insert_with(|| load(&weights(model), Dtype::Float32));
+        let clip = clip(file);
         // The pipeline searches with five beams unless it is told otherwise.
         let plain =
             TranscribeJob { words: true, beams: Some(5), temperature: Temperature::Fixed(0.0), ..job(&clip) };
@@ -125,27 +90,33 @@ fn words_are_where_transformers_hears_them() {
     }
 }
 
-/// Greedy tokens and detected languages of the first 30 s, without timestamps.
+/// Greedy tokens and detected languages of the first 30 s, without timestamps; languages alone too.
 #[test]
 fn without_timestamps_the_first_window_equals_transformers() {
-    let table = std::fs::read_to_string(recordings().join("expected.tsv")).expect("expected.tsv");
     let mut engines: BTreeMap<String, Box<dyn Engine>> = BTreeMap::new();
-    for line in table.lines().skip(1) {
-        let columns: Vec<&str> = line.split('\t').collect();
-        let [file, model, _, language, probability, text, expected, _] = columns[..] else {
-            panic!("eight columns: {line}");
-        };
-        let engine = engines.entry(model.to_owned()).or_insert_with(|| load(&weights(model)));
-        let mut clip = Clip::read(&recordings().join("audio").join(file));
-        clip.samples = clip.samples.iter().copied().take(480_000).collect();
+    for line in expected() {
+        let what = format!("{} {}", line.model, line.file);
+        let engine =
+            engines.entry(line.model.clone()).or_insert_with(|| load(&weights(&line.model), Dtype::Float32));
+        let clip = clip(&line.file);
+        let clip = Clip { samples: clip.samples.iter().copied().take(480_000).collect() };
         let plain = TranscribeJob { timestamps: false, temperature: Temperature::Fixed(0.0), ..job(&clip) };
         let heard = run(engine.as_ref(), plain);
-        let expected: Vec<u64> = expected.split(' ').map(|token| token.parse().expect("an id")).collect();
-        assert_eq!(tokens(&heard), expected, "{model} {file}: {}", heard.text);
-        assert_eq!((heard.text.as_str(), heard.language.as_str()), (text, language), "{model} {file}");
-        if let Some(found) = heard.language_probability {
-            let expected: f32 = probability.parse().expect("a probability");
-            assert!((found - expected).abs() < 1e-3, "{model} {file}: {found} for {expected}");
+        assert_eq!(tokens(&heard), line.tokens, "{what}: {}", heard.text);
+        assert_eq!((heard.text.as_str(), heard.language.as_str()), (&*line.text, &*line.language), "{what}");
+        let close = |found: f32| (found - line.probability).abs() < 1e-3;
+        assert!(heard.language_probability.is_none_or(close), "{what}: {:?}", heard.language_probability);
+
+        let job = Job::DetectLanguage(DetectLanguageJob { samples: clip.samples });
+        match engine.run(&job, &Control::default()) {
+            Ok(Output::Languages(languages)) => {
+                assert_eq!((languages.len(), &languages[0].label), (99, &line.language), "{what}");
+                assert!(close(languages[0].score), "{what}: {:?}", languages[0]);
+            }
+            Err(error) if line.model.ends_with(".en") => {
+                assert_eq!(error.to_string(), "this model does not detect spoken languages");
+            }
+            other => panic!("{what}: {other:?}"),
         }
     }
 }
