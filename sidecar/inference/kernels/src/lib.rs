@@ -10,6 +10,7 @@
 mod activation;
 mod aligned;
 mod attention;
+mod columns;
 mod format;
 mod inputs;
 mod instructions;

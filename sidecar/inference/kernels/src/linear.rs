@@ -10,7 +10,6 @@ use crate::inputs::{Frames, InputRow, Inputs};
 use crate::product::{PANEL, Product, STEP_BYTES};
 use crate::table::Kernels;
 use crate::team::Lanes;
-use crate::vector::portable::from_bfloat16;
 
 /// The most inputs of a layer: sums of so many products of bytes fit 32 bits.
 pub const MAX_INPUTS: usize = 1 << 16;
@@ -230,21 +229,22 @@ impl Linear {
     /// Where there is no such row, or `out` has not one place for each input.
     pub fn weight_row(&self, output: usize, out: &mut [f32]) {
         assert!(output < self.outputs && out.len() == self.inputs, "row {output} of {}", self.outputs);
-        let numbers = self.format.numbers_a_step();
-        for (input, number) in out.iter_mut().enumerate() {
-            let place = self.place(output, input / numbers) + input % numbers * self.format.bytes();
-            let bytes = &self.panels[place..];
-            *number = match self.format {
-                Format::Float32 => f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
-                Format::Bfloat16 => from_bfloat16(u16::from_le_bytes([bytes[0], bytes[1]])),
-                Format::Int8 => f32::from(bytes[0] as i8) * self.scales[output],
-            };
+        if out.is_empty() {
+            return;
         }
-    }
-
-    /// Where the 4 bytes of a step of a column are.
-    fn place(&self, output: usize, step: usize) -> usize {
-        (output / PANEL * self.steps + step) * STEP_BYTES + output % PANEL * 4
+        let place = column(self.steps, output);
+        let column = self.panels[place..place + (self.steps - 1) * STEP_BYTES + 4].as_ptr();
+        let table = self.kernels.table;
+        // SAFETY: the processor has the instructions; the column has as many steps as a row of `inputs` numbers takes.
+        unsafe {
+            match self.format {
+                Format::Float32 => (table.unpack_float32)(column, out.len(), out.as_mut_ptr()),
+                Format::Bfloat16 => (table.unpack_bfloat16)(column, out.len(), out.as_mut_ptr()),
+                Format::Int8 => {
+                    (table.unpack_int8)(column, out.len(), self.scales[output], out.as_mut_ptr());
+                }
+            }
+        }
     }
 
     fn check_out(&self, rows: usize, out: &[f32], stride: usize) {
@@ -301,6 +301,11 @@ impl Linear {
             }
         }
     }
+}
+
+/// Where the first 4 bytes of a column are, in panels of so many steps.
+fn column(steps: usize, output: usize) -> usize {
+    output / PANEL * steps * STEP_BYTES + output % PANEL * 4
 }
 
 /// A product whose pointers are borrowed while threads compute parts of it.

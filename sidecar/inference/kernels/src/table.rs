@@ -1,6 +1,7 @@
 //! The kernels of each instruction set, compiled for it, behind function pointers.
 
 use crate::activation::Activation;
+use crate::columns;
 use crate::instructions::{Instructions, InstructionsError};
 use crate::pack;
 use crate::product::{self, Product};
@@ -28,6 +29,12 @@ pub(crate) struct Table {
     pub(crate) softmax_weights_bfloat16: unsafe fn(*const f32, usize, usize, *mut u16) -> f32,
     pub(crate) to_bfloat16: unsafe fn(*const f32, usize, f32, *mut u16),
     pub(crate) to_bytes: unsafe fn(*const f32, usize, i32, *mut u8) -> (f32, i32),
+    pub(crate) pack_float32: unsafe fn(*const f32, usize, *mut u8),
+    pub(crate) pack_bfloat16: unsafe fn(*const f32, usize, *mut u8),
+    pub(crate) pack_int8: unsafe fn(*const f32, usize, *mut u8) -> (f32, i32),
+    pub(crate) unpack_float32: unsafe fn(*const u8, usize, *mut f32),
+    pub(crate) unpack_bfloat16: unsafe fn(*const u8, usize, *mut f32),
+    pub(crate) unpack_int8: unsafe fn(*const u8, usize, f32, *mut f32),
     pub(crate) attend: unsafe fn(&Attend),
     pub(crate) pack_keys_float32: unsafe fn(&pack::Head, *mut f32),
     pub(crate) pack_keys_bfloat16: unsafe fn(&pack::Head, *mut u16),
@@ -63,6 +70,12 @@ macro_rules! table {
                 softmax_weights_bfloat16,
                 to_bfloat16,
                 to_bytes,
+                pack_float32,
+                pack_bfloat16,
+                pack_int8,
+                unpack_float32,
+                unpack_bfloat16,
+                unpack_int8,
                 attend,
                 pack_keys_float32,
                 pack_keys_bfloat16,
@@ -98,6 +111,14 @@ macro_rules! kernels {
                 row::to_bfloat16::<$vector>;
             fn to_bytes(row: *const f32, count: usize, most: i32, out: *mut u8) -> (f32, i32) =
                 row::to_bytes::<$vector>;
+            fn pack_float32(row: *const f32, count: usize, column: *mut u8) = columns::pack_float32;
+            fn pack_bfloat16(row: *const f32, count: usize, column: *mut u8) =
+                columns::pack_bfloat16::<$vector>;
+            fn pack_int8(row: *const f32, count: usize, column: *mut u8) -> (f32, i32) =
+                columns::pack_int8::<$vector>;
+            fn unpack_float32(column: *const u8, count: usize, out: *mut f32) = columns::unpack_float32;
+            fn unpack_bfloat16(column: *const u8, count: usize, out: *mut f32) = columns::unpack_bfloat16;
+            fn unpack_int8(column: *const u8, count: usize, scale: f32, out: *mut f32) = columns::unpack_int8;
             fn attend(work: &Attend) = row::attend::<$vector>;
             fn pack_keys_float32(head: &pack::Head, out: *mut f32) = pack::keys_float32;
             fn pack_keys_bfloat16(head: &pack::Head, out: *mut u16) = pack::keys_bfloat16;

@@ -1,8 +1,8 @@
 //! A layer in the making: weights are packed as they come in.
 
-use super::Linear;
+use super::{Linear, column};
 use crate::format::Format;
-use crate::vector::portable::to_bfloat16;
+use crate::product::STEP_BYTES;
 
 /// A layer whose weights come in row by row.
 pub struct LinearBuilder {
@@ -20,11 +20,7 @@ impl LinearBuilder {
         assert!(inputs > 0 && weights.len().is_multiple_of(inputs), "rows of {inputs} weights");
         assert!(self.filled + weights.len() / inputs <= self.linear.outputs, "no more rows than outputs");
         for row in weights.chunks_exact(inputs) {
-            match self.linear.format {
-                Format::Float32 => self.push_float32(row),
-                Format::Bfloat16 => self.push_bfloat16(row),
-                Format::Int8 => self.push_int8(row),
-            }
+            self.set(row);
             self.filled += 1;
         }
     }
@@ -46,40 +42,22 @@ impl LinearBuilder {
         self.linear
     }
 
-    fn push_float32(&mut self, row: &[f32]) {
-        for (step, weight) in row.iter().enumerate() {
-            let place = self.linear.place(self.filled, step);
-            self.linear.panels[place..place + 4].copy_from_slice(&weight.to_le_bytes());
-        }
-    }
-
-    fn push_bfloat16(&mut self, row: &[f32]) {
-        for (step, pair) in row.chunks(2).enumerate() {
-            let place = self.linear.place(self.filled, step);
-            for (bytes, weight) in
-                self.linear.panels[place..place + 4].as_chunks_mut::<2>().0.iter_mut().zip(pair)
-            {
-                *bytes = to_bfloat16(*weight).to_le_bytes();
+    /// Rounds the next row of weights into its column.
+    fn set(&mut self, row: &[f32]) {
+        let Linear { kernels, format, panels, scales, totals, .. } = &mut self.linear;
+        let place = column(self.linear.steps, self.filled);
+        let end = place + (self.linear.steps - 1) * STEP_BYTES + 4;
+        let panel = panels[place..end].as_mut_ptr();
+        let table = kernels.table;
+        // SAFETY: the processor has the instructions; the column has as many steps as a row of `inputs` numbers takes.
+        unsafe {
+            match format {
+                Format::Float32 => (table.pack_float32)(row.as_ptr(), row.len(), panel),
+                Format::Bfloat16 => (table.pack_bfloat16)(row.as_ptr(), row.len(), panel),
+                Format::Int8 => {
+                    (scales[self.filled], totals[self.filled]) = (table.pack_int8)(row.as_ptr(), row.len(), panel);
+                }
             }
         }
-    }
-
-    /// Symmetric: the greatest weight of the row becomes 127 or -127.
-    fn push_int8(&mut self, row: &[f32]) {
-        let greatest = row.iter().fold(0.0f32, |greatest, weight| greatest.max(weight.abs()));
-        // A weight that is no number makes the scale none, and with it every result of this column.
-        let greatest = if row.iter().all(|weight| weight.is_finite()) { greatest } else { f32::NAN };
-        let step = if greatest == 0.0 { 1.0 } else { greatest / 127.0 };
-        let mut total = 0;
-        for (index, four) in row.chunks(4).enumerate() {
-            let place = self.linear.place(self.filled, index);
-            for (byte, weight) in self.linear.panels[place..place + 4].iter_mut().zip(four) {
-                let rounded = (weight / step).round_ties_even().clamp(-127.0, 127.0) as i8;
-                total += i32::from(rounded);
-                *byte = rounded as u8;
-            }
-        }
-        self.linear.scales[self.filled] = step;
-        self.linear.totals[self.filled] = total;
     }
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::instructions::Instructions;
 use crate::team::Team;
-use crate::vector::portable::to_bfloat16;
+use crate::vector::portable::{from_bfloat16, to_bfloat16};
 
 /// Numbers that look random and come again: xorshift, from -1 to 1.
 pub(crate) fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -197,5 +197,80 @@ fn the_size_is_known_before() {
         let layer = Linear::new(Kernels::best(), format, 70, 50, &numbers(3500, 8), Some(&numbers(70, 9)));
         let held = layer.panels.len() + 4 * (layer.bias.len() + layer.scales.len() + layer.totals.len());
         assert_eq!(held as u64, Linear::bytes(format, 70, 50, true));
+    }
+}
+
+/// The bytes, scale and total of a row, as they are defined.
+fn int8(row: &[f32]) -> (Vec<i8>, f32, i32) {
+    let greatest = row.iter().fold(0.0f32, |greatest, weight| greatest.max(weight.abs()));
+    let greatest = if row.iter().all(|weight| weight.is_finite()) { greatest } else { f32::NAN };
+    let step = if greatest == 0.0 { 1.0 } else { greatest / 127.0 };
+    let bytes: Vec<i8> =
+        row.iter().map(|weight| (weight / step).round_ties_even().clamp(-127.0, 127.0) as i8).collect();
+    let total = bytes.iter().map(|byte| i32::from(*byte)).sum();
+    (bytes, step, total)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Every set packs to the same bytes, and what was packed comes back as the definition says, bit for bit.
+    #[test]
+    fn packing_is_its_definition(
+        inputs in 1usize..2100,
+        outputs in 1usize..40,
+        seed: u64,
+        scale in prop_oneof![
+            Just(1.0f32), Just(1e-20), Just(1e20), Just(1e-38), Just(1e-43), Just(2e-45), Just(3e38), Just(0.0)
+        ],
+        special in proptest::option::of(prop_oneof![
+            Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(-0.0), Just(f32::MAX)
+        ]),
+    ) {
+        let mut weights: Vec<f32> =
+            numbers(outputs * inputs, seed).iter().map(|number| number * scale).collect();
+        if let Some(special) = special {
+            let place = seed as usize % weights.len();
+            weights[place] = special;
+        }
+        for instructions in Instructions::supported() {
+            let kernels = Kernels::of(instructions).unwrap();
+            for format in FORMATS {
+                let layer = Linear::new(kernels, format, outputs, inputs, &weights, None);
+                let mut got = vec![7.0; inputs];
+                for (output, row) in weights.chunks_exact(inputs).enumerate() {
+                    layer.weight_row(output, &mut got);
+                    let (bytes, step, total) = int8(row);
+                    let wanted: Vec<f32> = match format {
+                        Format::Float32 => row.to_vec(),
+                        Format::Bfloat16 => row.iter().map(|weight| round(format, *weight)).collect(),
+                        Format::Int8 => bytes.iter().map(|byte| f32::from(*byte) * step).collect(),
+                    };
+                    let same = |got: &f32, wanted: &f32| {
+                        got.to_bits() == wanted.to_bits() || got.is_nan() && wanted.is_nan()
+                    };
+                    prop_assert!(
+                        got.iter().zip(&wanted).all(|(got, wanted)| same(got, wanted)),
+                        "{instructions} {format:?} {output}"
+                    );
+                    if format == Format::Int8 {
+                        prop_assert!(same(&layer.scales[output], &step), "{instructions} {output}");
+                        prop_assert_eq!(layer.totals[output], total, "{} {}", instructions, output);
+                    }
+                }
+                // What fills a panel up is zero.
+                let used = inputs.div_ceil(format.numbers_a_step());
+                for output in outputs..outputs.next_multiple_of(PANEL) {
+                    for step in 0..layer.steps {
+                        let place = column(layer.steps, output) + step * STEP_BYTES;
+                        prop_assert_eq!(&layer.panels[place..place + 4], &[0; 4]);
+                    }
+                }
+                for step in used..layer.steps {
+                    let place = step * STEP_BYTES;
+                    prop_assert_eq!(&layer.panels[place..place + 4], &[0; 4]);
+                }
+            }
+        }
     }
 }
