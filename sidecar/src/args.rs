@@ -63,6 +63,8 @@ pub struct RunArguments {
     hub: HubArguments,
     #[command(flatten)]
     compute: ComputeArguments,
+    #[command(flatten)]
+    packed: PackedArguments,
     /// Where requests are answered.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8470")]
     listen: SocketAddr,
@@ -111,6 +113,8 @@ pub struct ServeArguments {
     hub: HubArguments,
     #[command(flatten)]
     compute: ComputeArguments,
+    #[command(flatten)]
+    packed: PackedArguments,
     /// Whether weights in pickles are converted, in a confined child process.
     #[arg(long, num_args = 0..=1, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     allow_pickle: bool,
@@ -132,6 +136,15 @@ impl ComputeArguments {
     fn into_config(self) -> ComputeConfig {
         ComputeConfig { threads: self.threads, instructions: self.instructions }
     }
+}
+
+/// What is kept beside the files of models.
+#[derive(Debug, Args)]
+struct PackedArguments {
+    /// Whether weights are kept in the cache as they are computed with, so that the next load only reads them. It takes
+    /// up to the size of the weights once more.
+    #[arg(long, env = "OSTLER_PACKED_CACHE", num_args = 0..=1, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    packed_cache: bool,
 }
 
 /// How the Hub is reached.
@@ -196,6 +209,7 @@ impl RunArguments {
             hub: self.hub.into_config(),
             compute: self.compute.into_config(),
             allow_pickle: self.allow_pickle,
+            packed_cache: self.packed.packed_cache,
             listen: self.listen,
             status_listen: self.status_listen,
             // Whoever has not heard yet that the pod is going is still answered.
@@ -214,6 +228,7 @@ impl ServeArguments {
             hub: self.hub.into_config(),
             compute: self.compute.into_config(),
             allow_pickle: self.allow_pickle,
+            packed_cache: self.packed.packed_cache,
             listen: self.listen,
             status_listen: self.status_listen,
             grace: Duration::ZERO,
@@ -260,10 +275,16 @@ mod tests {
     fn the_flags_of_a_pod_become_its_configuration() {
         let flags = [RUN.as_slice(), &["--memory-host=1000", "--evict-above=90", "--evict-to=50"]].concat();
         let config = config(&flags).unwrap();
-        assert!(config.allow_pickle);
+        assert!(config.allow_pickle && config.packed_cache);
         let Origin::Pod { budget, identity, .. } = config.origin else { panic!("not a pod") };
         assert_eq!(budget, Budget { bytes: 1000, evict_above_percent: 90, evict_to_percent: 50 });
         assert_eq!((identity.name.as_str(), identity.container.as_str()), ("video-0", "ostler-sidecar"));
+    }
+
+    #[test]
+    fn packed_weights_are_kept_unless_told_otherwise() {
+        let config = config(&["serve", "file.yaml", "--packed-cache=false"]).unwrap();
+        assert!(!config.packed_cache);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Config {
     pub compute: ComputeConfig,
     /// Whether weights in pickles are converted.
     pub allow_pickle: bool,
+    /// Whether packed weights are kept in the cache for the next load.
+    pub packed_cache: bool,
     /// Where requests are answered.
     pub listen: SocketAddr,
     /// Where health, metrics and progress are shown.

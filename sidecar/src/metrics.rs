@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ostler_crds::status::VersionState;
+use ostler_inference::load::PackedEvent;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -34,6 +35,7 @@ struct Families {
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     served: IntCounterVec,
+    packed_weights: IntCounterVec,
     version_state: IntGaugeVec,
     version_failure: IntGaugeVec,
     resident_bytes: IntGaugeVec,
@@ -65,6 +67,16 @@ impl Metrics {
         let is_fallback = if provenance.fallback.is_some() { "true" } else { "false" };
         let labels = [provenance.model.as_str(), provenance.version.as_str(), is_fallback];
         self.0.served.with_label_values(&labels).inc();
+    }
+
+    /// Counts what became of packed weights in one load.
+    pub fn observe_packed_weights(&self, event: &PackedEvent) {
+        let outcome = match event {
+            PackedEvent::Read => "read",
+            PackedEvent::Written => "written",
+            PackedEvent::Failed(_) => "failed",
+        };
+        self.0.packed_weights.with_label_values(&[outcome]).inc();
     }
 
     /// Everything as text, with the gauges set from a snapshot.
@@ -109,6 +121,11 @@ impl Families {
                 "ostler_served_total",
                 "Answers by the version that gave them.",
                 &["model", "version", "fallback"],
+            )?,
+            packed_weights: counters(
+                "ostler_packed_weights_total",
+                "Loads by what became of packed weights in the cache.",
+                &["outcome"],
             )?,
             version_state: gauges(
                 "ostler_version_state",

@@ -11,11 +11,12 @@ use ostler_crds::status::FailureLocation;
 use ostler_hub::HubClient;
 use ostler_inference::engine::{Engine, EngineError};
 use ostler_inference::files;
-use ostler_inference::load::{self, LoadError, LoadOptions, PicklePolicy};
+use ostler_inference::load::{self, LoadError, LoadOptions, PackedCache, PackedEvent, PicklePolicy};
 use ostler_inference::processor::Processor;
 
 use crate::causes::with_causes;
 use crate::loader::{Loader, OnTransfer, Prepared, Transferred};
+use crate::metrics::Metrics;
 use crate::residency::Footprint;
 use crate::target::{Target, VersionFailure};
 
@@ -26,6 +27,8 @@ pub struct ModelLoader {
     cache: Cache,
     pickle: PicklePolicy,
     processor: Arc<Processor>,
+    /// Where what becomes of packed weights is counted, where they are kept.
+    packed: Option<Metrics>,
 }
 
 impl ModelLoader {
@@ -45,7 +48,13 @@ impl ModelLoader {
             },
             None => PicklePolicy::Refused,
         };
-        Self { hub, cache, pickle, processor }
+        Self { hub, cache, pickle, processor, packed: None }
+    }
+
+    /// The same, which keeps packed weights in the cache and counts what becomes of them.
+    #[must_use]
+    pub fn with_packed_cache(self, metrics: Metrics) -> Self {
+        Self { packed: Some(metrics), ..self }
     }
 
     fn options(&self, target: &Target) -> LoadOptions {
@@ -53,7 +62,28 @@ impl ModelLoader {
             dtype: target.dtype,
             pickle: self.pickle.clone(),
             processor: Arc::clone(&self.processor),
+            packed: None,
         }
+    }
+
+    /// Where packed weights of a target's files are kept.
+    fn packed_cache(&self, target: &Target, prepared: &Prepared) -> Option<PackedCache> {
+        let metrics = self.packed.clone()?;
+        let folder = match (&target.source, &target.commit) {
+            (StorageUri::Hub { repository, .. }, Some(commit)) => {
+                self.cache.packed_of_commit(repository, commit)
+            }
+            _ => self.cache.packed_of_folder(&prepared.folder, &prepared.revision),
+        };
+        let key = target.key.clone();
+        let watch = move |event: &PackedEvent| {
+            metrics.observe_packed_weights(event);
+            if let PackedEvent::Failed(error) = event {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(error, version = %key, "packed weights are not kept for the next load");
+            }
+        };
+        Some(PackedCache { folder, revision: prepared.revision.clone(), watch: Arc::new(watch) })
     }
 
     /// The folder with the verified files, and what it is pinned to.
@@ -125,8 +155,9 @@ impl Loader for ModelLoader {
     }
 
     fn load(&self, target: &Target, prepared: &Prepared) -> Result<Arc<dyn Engine>, VersionFailure> {
-        let engine = load::load(&prepared.folder, target.task, &self.options(target))
-            .map_err(|error| of_load(&error))?;
+        let packed = self.packed_cache(target, prepared);
+        let options = LoadOptions { packed, ..self.options(target) };
+        let engine = load::load(&prepared.folder, target.task, &options).map_err(|error| of_load(&error))?;
         engine.canary().map_err(|error| of_canary(&error))?;
         Ok(Arc::from(engine))
     }
@@ -173,7 +204,7 @@ fn of_artifact(error: &ArtifactError) -> VersionFailure {
 
 fn of_load(error: &LoadError) -> VersionFailure {
     // What the system refused now it may grant later; what the files say, they will say again.
-    let retryable = matches!(error, LoadError::Io { .. } | LoadError::Compute(_));
+    let retryable = matches!(error, LoadError::Io { .. } | LoadError::Memory { .. } | LoadError::Compute(_));
     failure(FailureLocation::Load, error.reason(), with_causes(error), retryable)
 }
 

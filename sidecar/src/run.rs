@@ -73,9 +73,12 @@ pub async fn run(
     let ComputeConfig { threads, instructions } = config.compute;
     let processor = Processor::new(threads, instructions).map_err(RunError::Instructions)?;
     let program = config.allow_pickle.then(std::env::current_exe).transpose().map_err(RunError::Program)?;
-    let loader = Arc::new(ModelLoader::new(hub.clone(), cache.clone(), program, Arc::new(processor)));
-    let manager = Manager::start(loader, Settings::with_budget(budget), plan);
     let metrics = Metrics::new().map_err(RunError::Metrics)?;
+    let mut loader = ModelLoader::new(hub.clone(), cache.clone(), program, Arc::new(processor));
+    if config.packed_cache {
+        loader = loader.with_packed_cache(metrics.clone());
+    }
+    let manager = Manager::start(Arc::new(loader), Settings::with_budget(budget), plan);
     let state = AppState { manager: manager.clone(), limits: Limits::default(), metrics };
 
     let mut background = JoinSet::new();

@@ -65,6 +65,7 @@ async fn serve(manifest: &str, folder: &Path, hub: &str) -> Served {
         hub: HubConfig { endpoint: hub.parse().unwrap(), token_file: None, redirect_hosts: Vec::new() },
         compute: ComputeConfig::default(),
         allow_pickle: true,
+        packed_cache: true,
         listen: serving,
         status_listen: status,
         grace: Duration::ZERO,

@@ -19,7 +19,7 @@ const ROUNDS: usize = 5;
 /// Measures it as the sidecar does it: the size from the headers, the weights, and the first small job.
 pub(crate) fn measure(folder: &Path) -> Result<Measurement, Failure> {
     let processor = Arc::new(Processor::whole());
-    let options = LoadOptions { dtype: Dtype::Auto, pickle: PicklePolicy::Refused, processor };
+    let options = LoadOptions { dtype: Dtype::Auto, pickle: PicklePolicy::Refused, processor, packed: None };
     let task = Task::AutomaticSpeechRecognition;
     let (mut times, mut canaries) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {

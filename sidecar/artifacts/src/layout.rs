@@ -8,6 +8,8 @@
 //! ROOT/models--ORG--NAME/snapshots/COMMIT/PATH      -> ../../blobs/DIGEST
 //! ROOT/models--ORG--NAME/.ostler/listings/COMMIT.json
 //! ROOT/models--ORG--NAME/.ostler/verified/DIGEST.json
+//! ROOT/models--ORG--NAME/.ostler/packed/COMMIT/     weights as a processor computes with them
+//! ROOT/.ostler-packed/FOLDER/DIGEST/                the same, of a folder that is elsewhere
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -59,9 +61,24 @@ impl Layout {
         self.folder.join(".ostler").join("listings").join(format!("{commit}.json"))
     }
 
+    /// One folder for each commit.
+    pub(crate) fn packed(&self) -> PathBuf {
+        self.folder.join(".ostler").join("packed")
+    }
+
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.folder.join("snapshots")
+    }
+
     pub(crate) fn record(&self, blob: &Blob) -> PathBuf {
         self.folder.join(".ostler").join("verified").join(format!("{}.json", blob.name()))
     }
+}
+
+/// Where packed weights of a folder outside of the cache are, one folder for each state of it: `folder` is its path's
+/// checksum.
+pub(crate) fn packed_of_folder(root: &Path, folder: u64) -> PathBuf {
+    root.join(".ostler-packed").join(format!("{folder:016x}"))
 }
 
 /// What the link of a file holds: relative, so that the cache can be moved as a whole.

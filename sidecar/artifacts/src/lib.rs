@@ -25,6 +25,7 @@ mod inspect;
 mod layout;
 mod listing;
 mod lock;
+mod packed;
 mod partial;
 mod plan;
 mod progress;

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("write: transcribe MODEL_FOLDER AUDIO_FILE".into());
     };
     let processor = Arc::new(Processor::whole());
-    let options = LoadOptions { dtype: Dtype::Auto, pickle: PicklePolicy::Refused, processor };
+    let options = LoadOptions { dtype: Dtype::Auto, pickle: PicklePolicy::Refused, processor, packed: None };
     let engine = load::load(Path::new(&folder), Task::AutomaticSpeechRecognition, &options)?;
     let samples = audio::decode(&std::fs::read(file)?, &AudioLimits::default())?.samples;
     let job = Job::Transcribe(TranscribeJob::new(samples));

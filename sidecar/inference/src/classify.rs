@@ -3,14 +3,11 @@
 mod labels;
 mod model;
 
-use std::path::Path;
-
 use crate::encoder::{Architecture, Computation, Config, MAX_BATCH_TOKENS, Tokens, in_batches};
 use crate::engine::{ClassifyJob, Control, Engine, EngineError, Job, LabelScore, Output};
 use crate::error::LoadError;
 use crate::footprint::Footprint;
-use crate::weights::pickle::PicklePolicy;
-use crate::weights::{Purpose, Usage, Weights};
+use crate::weights::{self, Purpose, Source, Usage};
 use model::Model;
 
 /// A loaded classifier.
@@ -26,12 +23,11 @@ pub struct Classifier {
 /// # Errors
 /// As [`load`], but for what only the weights' numbers show.
 pub fn inspect(
-    folder: &Path,
+    source: &Source<'_>,
     architecture: Architecture,
     computation: &Computation,
-    pickle: &PicklePolicy,
 ) -> Result<Footprint, LoadError> {
-    let (classifier, usage) = assemble(folder, architecture, computation, pickle, Purpose::Measure)?;
+    let (classifier, usage) = assemble(source, architecture, computation, Purpose::Measure)?;
     let longest = classifier.tokens.longest();
     let scratch = classifier.model.network.scratch_bytes(MAX_BATCH_TOKENS.max(longest), longest);
     Ok(Footprint::new(usage, scratch))
@@ -42,28 +38,28 @@ pub fn inspect(
 /// # Errors
 /// Where a file is missing or damaged, or asks for what there is no code for.
 pub fn load(
-    folder: &Path,
+    source: &Source<'_>,
     architecture: Architecture,
     computation: &Computation,
-    pickle: &PicklePolicy,
     purpose: Purpose,
 ) -> Result<Classifier, LoadError> {
-    assemble(folder, architecture, computation, pickle, purpose).map(|(classifier, _)| classifier)
+    assemble(source, architecture, computation, purpose).map(|(classifier, _)| classifier)
 }
 
 fn assemble(
-    folder: &Path,
+    source: &Source<'_>,
     architecture: Architecture,
     computation: &Computation,
-    pickle: &PicklePolicy,
     purpose: Purpose,
 ) -> Result<(Classifier, Usage), LoadError> {
+    let folder = source.folder;
     let config = Config::read(folder, architecture)?;
     let labels = labels::read(folder)?;
     let tokens = Tokens::read(folder, &config, config.max_tokens(), false)?;
-    let weights = Weights::open(folder, pickle, purpose)?;
-    let model = Model::load(&weights, config, labels.len(), computation.clone())?;
-    let usage = weights.finish(|name| model::is_ignorable(architecture, name))?;
+    let ignorable = |name: &str| model::is_ignorable(architecture, name);
+    let (model, usage) = weights::assemble(source, purpose, ignorable, |weights| {
+        Model::load(weights, config.clone(), labels.len(), computation.clone())
+    })?;
     Ok((Classifier { model, tokens, labels }, usage))
 }
 

@@ -24,8 +24,7 @@ use crate::engine::{Control, EmbedJob, Embeddings, Engine, EngineError, Job, Out
 use crate::error::LoadError;
 use crate::files;
 use crate::footprint::Footprint;
-use crate::weights::pickle::PicklePolicy;
-use crate::weights::{Purpose, Usage, Weights};
+use crate::weights::{self, Purpose, Source, Usage};
 
 /// A loaded sentence encoder.
 pub struct SentenceEncoder {
@@ -50,12 +49,11 @@ enum Layer {
 /// # Errors
 /// As [`load`], but for what only the weights' numbers show.
 pub fn inspect(
-    folder: &Path,
+    source: &Source<'_>,
     architecture: Architecture,
     computation: &Computation,
-    pickle: &PicklePolicy,
 ) -> Result<Footprint, LoadError> {
-    let (encoder, usage) = assemble(folder, architecture, computation, pickle, Purpose::Measure)?;
+    let (encoder, usage) = assemble(source, architecture, computation, Purpose::Measure)?;
     let longest = encoder.tokens.longest();
     let scratch = encoder.transformer.scratch_bytes(MAX_BATCH_TOKENS.max(longest), longest);
     Ok(Footprint::new(usage, scratch))
@@ -66,22 +64,21 @@ pub fn inspect(
 /// # Errors
 /// Where a file is missing or damaged, or asks for what there is no code for.
 pub fn load(
-    folder: &Path,
+    source: &Source<'_>,
     architecture: Architecture,
     computation: &Computation,
-    pickle: &PicklePolicy,
     purpose: Purpose,
 ) -> Result<SentenceEncoder, LoadError> {
-    assemble(folder, architecture, computation, pickle, purpose).map(|(encoder, _)| encoder)
+    assemble(source, architecture, computation, purpose).map(|(encoder, _)| encoder)
 }
 
 fn assemble(
-    folder: &Path,
+    source: &Source<'_>,
     architecture: Architecture,
     computation: &Computation,
-    pickle: &PicklePolicy,
     purpose: Purpose,
 ) -> Result<(SentenceEncoder, Usage), LoadError> {
+    let folder = source.folder;
     let config = Config::read(folder, architecture)?;
     let stack = match files::read_optional(folder, files::MODULES)? {
         Some(json) => modules::parse(&json)?,
@@ -92,9 +89,10 @@ fn assemble(
     let tokens = Tokens::read(folder, &config, longest, lowercase)?;
     let pooling = read_pooling(folder, stack.pooling.as_deref(), &prompt, config.width())?;
     let mut width = pooling.width(config.width());
-    let weights = Weights::open(folder, pickle, purpose)?;
-    let transformer = transformer::load(&weights, config, computation.clone())?;
-    let mut usage = weights.finish(transformer::is_ignorable)?;
+    let (transformer, mut usage) =
+        weights::assemble(source, purpose, transformer::is_ignorable, |weights| {
+            transformer::load(weights, config.clone(), computation.clone())
+        })?;
     let mut layers = Vec::with_capacity(stack.steps.len());
     for step in stack.steps {
         layers.push(match step {
@@ -103,8 +101,7 @@ fn assemble(
                 Layer::Normalize
             }
             Step::Dense(name) => {
-                let kernels = computation.processor.kernels();
-                let (dense, more) = Dense::load(folder, &name, width, kernels, pickle, purpose)?;
+                let (dense, more) = Dense::load(source, &name, width, purpose)?;
                 width = dense.outputs();
                 usage.resident_bytes = usage.resident_bytes.saturating_add(more.resident_bytes);
                 usage.transient_bytes = usage.transient_bytes.max(more.transient_bytes);

@@ -67,6 +67,15 @@ pub enum LoadError {
         /// What it asked for.
         message: String,
     },
+    /// The system has not the memory.
+    #[error("the system has not the {bytes} bytes of memory that the weights take")]
+    Memory {
+        /// How many were asked for.
+        bytes: u64,
+        /// What the system answered.
+        #[source]
+        source: std::io::Error,
+    },
     /// A tensor operation failed while the model was put together.
     #[error("the model cannot be put together")]
     Compute(#[from] candle_core::Error),
@@ -85,6 +94,7 @@ impl LoadError {
             | Self::UnexpectedTensor { .. }
             | Self::WrongShape { .. }
             | Self::Incompatible(_) => "Incompatible",
+            Self::Memory { .. } => "OutOfMemory",
             Self::Compute(_) => "LoadFailed",
         }
     }
@@ -100,7 +110,7 @@ impl LoadError {
             | Self::WrongShape { file, .. }
             | Self::Unsafe { file, .. } => *file = format!("{folder}/{file}"),
             Self::Incompatible(message) => *message = format!("{folder}/{message}"),
-            Self::Compute(_) => {}
+            Self::Memory { .. } | Self::Compute(_) => {}
         }
         self
     }

@@ -9,12 +9,13 @@ use serde::Deserialize;
 pub use crate::error::LoadError;
 pub use crate::footprint::Footprint;
 pub use crate::weights::pickle::PicklePolicy;
+pub use crate::weights::{PackedCache, PackedError, PackedEvent};
 
 use crate::encoder::{self, Architecture, Computation};
 use crate::engine::Engine;
 use crate::files;
 use crate::processor::{Precision, Processor, automatic_dtype};
-use crate::weights::Purpose;
+use crate::weights::{PackedPlace, Purpose, Source};
 use crate::{classify, embed, fasttext, seq2seq, whisper};
 
 /// How a model is to be loaded.
@@ -26,6 +27,8 @@ pub struct LoadOptions {
     pub pickle: PicklePolicy,
     /// What the model computes with.
     pub processor: Arc<Processor>,
+    /// Where packed weights are kept for the next load, if they are.
+    pub packed: Option<PackedCache>,
 }
 
 #[derive(Deserialize)]
@@ -49,21 +52,20 @@ enum Family {
 /// # Errors
 /// As [`load`], but for what only the weights' numbers can show.
 pub fn inspect(folder: &Path, task: Task, options: &LoadOptions) -> Result<Footprint, LoadError> {
-    let LoadOptions { dtype, pickle, processor } = options;
+    let dtype = options.dtype;
     let family = family(folder, task)?;
-    check_dtype(&family, *dtype)?;
+    check_dtype(&family, dtype)?;
+    let source = source(folder, task, options);
     match family {
-        Family::Translator(family) => {
-            seq2seq::inspect(&seq2seq::Origin { folder, family, pickle }, *dtype, processor)
-        }
+        Family::Translator(family) => seq2seq::inspect(&seq2seq::Origin { source, family }, dtype),
         Family::Classifier(architecture) => {
-            classify::inspect(folder, architecture, &computation(task, options)?, pickle)
+            classify::inspect(&source, architecture, &computation(task, options)?)
         }
         Family::SentenceEncoder(architecture) => {
-            embed::inspect(folder, architecture, &computation(task, options)?, pickle)
+            embed::inspect(&source, architecture, &computation(task, options)?)
         }
         Family::FastText(name) => fasttext::inspect(folder, name),
-        Family::Whisper => whisper::inspect(folder, *dtype, pickle, processor),
+        Family::Whisper => whisper::inspect(&source, dtype),
     }
 }
 
@@ -72,24 +74,24 @@ pub fn inspect(folder: &Path, task: Task, options: &LoadOptions) -> Result<Footp
 /// # Errors
 /// [`LoadError`] names the file, and the tensor or field, that is missing, damaged, unsafe or not supported.
 pub fn load(folder: &Path, task: Task, options: &LoadOptions) -> Result<Box<dyn Engine>, LoadError> {
-    let LoadOptions { dtype, pickle, processor } = options;
+    let dtype = options.dtype;
     let family = family(folder, task)?;
-    check_dtype(&family, *dtype)?;
+    check_dtype(&family, dtype)?;
+    let source = source(folder, task, options);
     match family {
         Family::Translator(family) => {
-            let origin = seq2seq::Origin { folder, family, pickle };
-            Ok(Box::new(seq2seq::load(&origin, *dtype, processor)?))
+            Ok(Box::new(seq2seq::load(&seq2seq::Origin { source, family }, dtype)?))
         }
         Family::Classifier(architecture) => {
             let computation = computation(task, options)?;
-            Ok(Box::new(classify::load(folder, architecture, &computation, pickle, Purpose::Run)?))
+            Ok(Box::new(classify::load(&source, architecture, &computation, Purpose::Run)?))
         }
         Family::SentenceEncoder(architecture) => {
             let computation = computation(task, options)?;
-            Ok(Box::new(embed::load(folder, architecture, &computation, pickle, Purpose::Run)?))
+            Ok(Box::new(embed::load(&source, architecture, &computation, Purpose::Run)?))
         }
         Family::FastText(name) => Ok(Box::new(fasttext::load(folder, name)?)),
-        Family::Whisper => whisper::load(folder, *dtype, pickle, processor),
+        Family::Whisper => whisper::load(&source, dtype),
     }
 }
 
@@ -102,6 +104,12 @@ pub fn computed_dtype(task: Task, dtype: Dtype, processor: &Processor) -> Dtype 
         (_, Dtype::Auto) => automatic_dtype(processor.kernels()),
         (_, dtype) => dtype,
     }
+}
+
+fn source<'a>(folder: &'a Path, task: Task, options: &'a LoadOptions) -> Source<'a> {
+    let dtype = computed_dtype(task, options.dtype, &options.processor);
+    let packed = options.packed.as_ref().map(|cache| PackedPlace { cache, task, dtype });
+    Source { folder, pickle: &options.pickle, processor: &options.processor, packed, part: "" }
 }
 
 /// What an encoder is computed with.

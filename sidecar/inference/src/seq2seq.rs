@@ -20,7 +20,6 @@ mod positions;
 mod tokenizer;
 mod translator;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use ostler_crds::names::Dtype;
@@ -33,8 +32,7 @@ use crate::files;
 use crate::footprint::Footprint;
 use crate::generate::GenerationConfig;
 use crate::processor::{Precision, Processor};
-use crate::weights::pickle::PicklePolicy;
-use crate::weights::{Purpose, Usage, Weights};
+use crate::weights::{self, Purpose, Source, Usage, Weights};
 use architecture::Architecture;
 pub use config::Family;
 use documents::Documents;
@@ -50,27 +48,21 @@ pub struct Seq2Seq {
     tokenizer: TextTokenizer,
 }
 
-/// Where a model comes from and what it computes in.
-#[derive(Debug, Clone, Copy)]
+/// Where a model comes from.
+#[derive(Clone, Copy)]
 pub struct Origin<'a> {
-    /// The folder of its files.
-    pub folder: &'a Path,
+    /// Its files.
+    pub source: Source<'a>,
     /// What its config.json says it is.
     pub family: Family,
-    /// What happens with weights that are a pickle.
-    pub pickle: &'a PicklePolicy,
 }
 
 /// Measures a model from config.json and the headers of its weights.
 ///
 /// # Errors
 /// As [`load`], but for what only the weights' numbers show.
-pub fn inspect(
-    origin: &Origin<'_>,
-    dtype: Dtype,
-    processor: &Arc<Processor>,
-) -> Result<Footprint, LoadError> {
-    let (model, usage) = assemble(origin, Purpose::Measure, kernels(dtype, processor)?)?;
+pub fn inspect(origin: &Origin<'_>, dtype: Dtype) -> Result<Footprint, LoadError> {
+    let (model, usage) = assemble(origin, Purpose::Measure, kernels(dtype, origin.source.processor)?)?;
     Ok(Footprint::new(usage, model.translator.scratch_bytes()))
 }
 
@@ -78,8 +70,8 @@ pub fn inspect(
 ///
 /// # Errors
 /// Where a file is missing or damaged, or asks for what there is no code for.
-pub fn load(origin: &Origin<'_>, dtype: Dtype, processor: &Arc<Processor>) -> Result<Seq2Seq, LoadError> {
-    assemble(origin, Purpose::Run, kernels(dtype, processor)?).map(|(model, _)| model)
+pub fn load(origin: &Origin<'_>, dtype: Dtype) -> Result<Seq2Seq, LoadError> {
+    assemble(origin, Purpose::Run, kernels(dtype, origin.source.processor)?).map(|(model, _)| model)
 }
 
 /// How the weights of a model become its arithmetic.
@@ -95,7 +87,8 @@ fn assemble(
     purpose: Purpose,
     load_forward: LoadForward<'_>,
 ) -> Result<(Seq2Seq, Usage), LoadError> {
-    let Origin { folder, family, pickle } = *origin;
+    let Origin { source, family } = *origin;
+    let folder = source.folder;
     let architecture = config::read(folder, family)?;
     let generation = GenerationConfig::parse(
         &files::read_capped(folder, files::CONFIG)?,
@@ -103,9 +96,9 @@ fn assemble(
     )?;
     let tokenizer = TextTokenizer::read(folder, family, &architecture, generation.forced_bos_token_id)?;
     let limits = Limits::new(&generation, &architecture, tokenizer.max_length)?;
-    let weights = Weights::open(folder, pickle, purpose)?;
-    let model = load_forward(&weights, architecture.clone())?;
-    let usage = weights.finish(embeddings::is_ignorable)?;
+    let (model, usage) = weights::assemble(&source, purpose, embeddings::is_ignorable, |weights| {
+        load_forward(weights, architecture.clone())
+    })?;
     Ok((Seq2Seq { translator: Translator { architecture, model, generation, limits }, tokenizer }, usage))
 }
 

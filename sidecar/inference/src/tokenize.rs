@@ -1,8 +1,8 @@
 //! Tokenizers from the files of a repository: `tokenizer.json` and sentencepiece models.
 
 use std::path::Path;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use sentencepiece_rs::SentencePieceProcessor;
 use tokenizers::Tokenizer;
@@ -22,12 +22,36 @@ const PARSE_DEADLINE: Duration = Duration::from_secs(30);
 /// # Errors
 /// Where it is missing, too large, or no tokenizer.
 pub fn read_tokenizer(folder: &Path) -> Result<Tokenizer, LoadError> {
+    begin_tokenizer(folder)?.wait()
+}
+
+/// As [`read_tokenizer`], while the caller does something else.
+///
+/// # Errors
+/// Where it is missing or too large.
+pub fn begin_tokenizer(folder: &Path) -> Result<TokenizerInWork, LoadError> {
     let bytes = files::read_capped(folder, files::TOKENIZER)?;
-    let parsed = parsed(move || Tokenizer::from_bytes(&bytes).map_err(|error| error.to_string()));
-    let mut tokenizer = parsed.map_err(|message| LoadError::corrupted(files::TOKENIZER, message))?;
-    tokenizer.with_padding(None);
-    tokenizer.with_truncation(None).map_err(|error| LoadError::corrupted(files::TOKENIZER, error))?;
-    Ok(tokenizer)
+    let parse = move || {
+        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| error.to_string())?;
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
+        Ok(tokenizer)
+    };
+    let begun = Parsing::begin(parse);
+    begun.map(TokenizerInWork).map_err(|message| LoadError::corrupted(files::TOKENIZER, message))
+}
+
+/// A `tokenizer.json` that is being parsed.
+pub struct TokenizerInWork(Parsing<Tokenizer>);
+
+impl TokenizerInWork {
+    /// The tokenizer.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn wait(self) -> Result<Tokenizer, LoadError> {
+        self.0.wait().map_err(|message| LoadError::corrupted(files::TOKENIZER, message))
+    }
 }
 
 /// Reads a sentencepiece model of a model's folder.
@@ -40,21 +64,37 @@ pub fn read_sentencepiece(folder: &Path, name: &str) -> Result<SentencePieceProc
         .map_err(|message| LoadError::corrupted(name, message))
 }
 
-/// Runs a parser of a library on a thread of its own. A file from anywhere may hit an assertion in it, or keep
-/// it busy for ever: that is the file's fault, and must not end the caller or hold it up.
+/// Runs a parser of a library and waits for it.
 fn parsed<T: Send + 'static>(
     parse: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    // The receiver is gone only after the deadline: nobody waits for the outcome then.
-    let work = move || drop(sender.send(parse()));
-    let thread = std::thread::Builder::new().name("parse-tokenizer".to_owned()).spawn(work);
-    thread.map_err(|error| format!("no thread can be started to parse it: {error}"))?;
-    match receiver.recv_timeout(PARSE_DEADLINE) {
-        Ok(outcome) => outcome,
-        Err(RecvTimeoutError::Disconnected) => Err("the parser gave up on it".to_owned()),
-        Err(RecvTimeoutError::Timeout) => {
-            Err(format!("it was not parsed within {} s", PARSE_DEADLINE.as_secs()))
+    Parsing::begin(parse)?.wait()
+}
+
+/// A parser of a library on a thread of its own. A file from anywhere may hit an assertion in it, or keep
+/// it busy for ever: that is the file's fault, and must not end the caller or hold it up.
+struct Parsing<T> {
+    outcome: Receiver<Result<T, String>>,
+    deadline: Instant,
+}
+
+impl<T: Send + 'static> Parsing<T> {
+    fn begin(parse: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<Self, String> {
+        let (sender, outcome) = mpsc::sync_channel(1);
+        // The receiver is gone only after the deadline: nobody waits for the outcome then.
+        let work = move || drop(sender.send(parse()));
+        let thread = std::thread::Builder::new().name("parse-tokenizer".to_owned()).spawn(work);
+        thread.map_err(|error| format!("no thread can be started to parse it: {error}"))?;
+        Ok(Self { outcome, deadline: Instant::now() + PARSE_DEADLINE })
+    }
+
+    fn wait(self) -> Result<T, String> {
+        match self.outcome.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
+            Ok(outcome) => outcome,
+            Err(RecvTimeoutError::Disconnected) => Err("the parser gave up on it".to_owned()),
+            Err(RecvTimeoutError::Timeout) => {
+                Err(format!("it was not parsed within {} s", PARSE_DEADLINE.as_secs()))
+            }
         }
     }
 }

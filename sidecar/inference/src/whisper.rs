@@ -35,9 +35,6 @@ mod vocabulary;
 mod window;
 mod words;
 
-use std::path::Path;
-use std::sync::Arc;
-
 use ostler_crds::names::Dtype;
 
 use self::config::ModelConfig;
@@ -51,9 +48,8 @@ use crate::engine::{Control, Engine, EngineError, Job, Output};
 use crate::error::LoadError;
 use crate::files;
 use crate::footprint::Footprint;
-use crate::processor::{Precision, Processor};
-use crate::weights::pickle::PicklePolicy;
-use crate::weights::{Purpose, Usage, Weights};
+use crate::processor::Precision;
+use crate::weights::{self, Purpose, Source, Usage, Weights};
 
 /// Mel frames of the canary: a second of them, so that it costs little.
 const CANARY_FRAMES: usize = 100;
@@ -71,13 +67,8 @@ struct Whisper<F> {
 ///
 /// # Errors
 /// As [`load`], but for what only the weights' numbers show.
-pub fn inspect(
-    folder: &Path,
-    dtype: Dtype,
-    pickle: &PicklePolicy,
-    processor: &Arc<Processor>,
-) -> Result<Footprint, LoadError> {
-    let (whisper, usage) = packed(folder, dtype, pickle, processor, Purpose::Measure)?;
+pub fn inspect(source: &Source<'_>, dtype: Dtype) -> Result<Footprint, LoadError> {
+    let (whisper, usage) = packed(source, dtype, Purpose::Measure)?;
     let beams = request::MAX_BEAMS.max(whisper.generation.common.num_beams.unwrap_or(1));
     let heads = whisper.generation.alignment_heads.len();
     let kept = whisper.mel.kept_bytes();
@@ -88,44 +79,37 @@ pub fn inspect(
 ///
 /// # Errors
 /// Where a file is missing or damaged, or asks for what there is no code for.
-pub fn load(
-    folder: &Path,
-    dtype: Dtype,
-    pickle: &PicklePolicy,
-    processor: &Arc<Processor>,
-) -> Result<Box<dyn Engine>, LoadError> {
-    let (whisper, _) = packed(folder, dtype, pickle, processor, Purpose::Run)?;
+pub fn load(source: &Source<'_>, dtype: Dtype) -> Result<Box<dyn Engine>, LoadError> {
+    let (whisper, _) = packed(source, dtype, Purpose::Run)?;
     Ok(Box::new(whisper))
 }
 
 fn packed(
-    folder: &Path,
+    source: &Source<'_>,
     dtype: Dtype,
-    pickle: &PicklePolicy,
-    processor: &Arc<Processor>,
     purpose: Purpose,
 ) -> Result<(Whisper<KernelForward>, Usage), LoadError> {
-    let precision = Precision::of(dtype, processor.kernels())?;
-    assemble(folder, pickle, purpose, |weights, config| {
-        KernelForward::load(weights, config, precision, processor)
+    let precision = Precision::of(dtype, source.processor.kernels())?;
+    assemble(source, purpose, |weights, config| {
+        KernelForward::load(weights, config, precision, source.processor)
     })
 }
 
 fn assemble<F>(
-    folder: &Path,
-    pickle: &PicklePolicy,
+    source: &Source<'_>,
     purpose: Purpose,
-    load: impl FnOnce(&Weights, &ModelConfig) -> Result<F, LoadError>,
+    load: impl Fn(&Weights, &ModelConfig) -> Result<F, LoadError>,
 ) -> Result<(Whisper<F>, Usage), LoadError> {
+    let folder = source.folder;
     let config = ModelConfig::parse(&files::read_capped(folder, files::CONFIG)?)?;
     let preprocessor = files::read_optional(folder, preprocessor::FILE)?;
     let mel = MelConfig::parse(preprocessor.as_deref().unwrap_or(b"{}"), &config)?;
-    let vocabulary = Vocabulary::read(folder)?;
-    let generation = GenerationConfig::read(folder, &config, &vocabulary)?;
-    let weights = Weights::open(folder, pickle, purpose)?;
-    let forward = load(&weights, &config)?;
+    let vocabulary = Vocabulary::begin(folder)?;
     // A tied output projection is in some files too; it is the embedding once more.
-    let usage = weights.finish(|tensor| tensor == config::OUTPUT_PROJECTION)?;
+    let ignorable = |tensor: &str| tensor == config::OUTPUT_PROJECTION;
+    let (forward, usage) = weights::assemble(source, purpose, ignorable, |weights| load(weights, &config))?;
+    let vocabulary = Vocabulary::read(vocabulary)?;
+    let generation = GenerationConfig::read(folder, &config, &vocabulary)?;
     let whisper = Whisper { config, generation, vocabulary, mel: MelExtractor::new(mel), forward };
     Ok((whisper, usage))
 }

@@ -70,6 +70,8 @@ pub struct Contender {
     pub batch: usize,
     /// The instructions that it is kept to, by Ostler's name for them.
     pub instructions: Option<&'static str>,
+    /// Whether it keeps packed weights and loads from them.
+    pub packed: bool,
 }
 
 /// What became of a contender.

@@ -29,6 +29,8 @@ pub struct Setting {
     pub programs: Programs,
     /// The inputs.
     pub inputs: Inputs,
+    /// Where packed weights are kept.
+    pub packed: PathBuf,
 }
 
 /// One contender that loaded its model, and what it has done.
@@ -86,6 +88,7 @@ fn start(setting: &Setting, row: &Row, contender: &Contender) -> Result<Running,
         threads: contender.threads,
         workers: contender.workers,
         instructions: contender.instructions.map(str::to_owned),
+        packed: contender.packed.then(|| setting.packed.clone()),
     };
     if row.task != Task::Memory {
         let engine = process.ask(&load)?.engine;

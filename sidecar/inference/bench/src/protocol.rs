@@ -21,6 +21,9 @@ pub enum Request {
         /// The instructions to keep to, by Ostler's name for them. Peers are told by their environment.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instructions: Option<String>,
+        /// Where Ostler keeps packed weights, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        packed: Option<PathBuf>,
     },
     /// Write what is said in a window of at most 30 s: English, greedy, without timestamps, exactly so many tokens.
     Window {

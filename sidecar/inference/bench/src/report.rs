@@ -73,7 +73,9 @@ fn write_targets(out: &mut String, run: &Run) -> std::fmt::Result {
     for (Answered { row, .. }, verdict, _) in &run.rows {
         let target = row.target.map_or_else(String::new, |target| {
             let floor = target.floor.map_or_else(String::new, |floor| format!(", {floor} x floor"));
-            format!("{} x{floor}", target.times)
+            let seconds =
+                target.seconds.map_or_else(String::new, |seconds| format!(", {}", duration(seconds)));
+            format!("{} x{floor}{seconds}", target.times)
         });
         let met = match &verdict.met {
             Met::Yes => "yes".to_owned(),

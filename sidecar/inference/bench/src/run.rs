@@ -77,6 +77,7 @@ pub fn run(arguments: &RunArguments, say: &mut dyn FnMut(&str)) -> Result<String
             logs: folder.clone(),
         },
         inputs: Inputs::write(&arguments.repository.join("tests/real-models"), &folder)?,
+        packed: folder.join("packed"),
     };
     let cpuinfo = PathBuf::from("/proc/cpuinfo");
     let text = fs::read_to_string(&cpuinfo).map_err(|error| RunError::File(cpuinfo, error))?;

@@ -121,7 +121,8 @@ pub fn judge(
     let of_floor = seconds.zip(floor.as_ref()).map(|(seconds, (_, floor))| seconds / floor);
     let agreements: Vec<Agreement> =
         outcomes.iter().map(|outcome| agreement(row.task, outcome, reference, said)).collect();
-    let met = if targets_hold { met(answered, times, of_floor, &agreements) } else { Met::NotJudged };
+    let met =
+        if targets_hold { met(answered, times, seconds, of_floor, &agreements) } else { Met::NotJudged };
     Verdict { ostler, peer, times, floor, of_floor, agreements, met }
 }
 
@@ -169,7 +170,13 @@ fn agreement(task: Task, outcome: &Outcome, reference: Option<&[Vec<String>]>, s
     }
 }
 
-fn met(answered: &Answered, times: Option<f64>, of_floor: Option<f64>, agreements: &[Agreement]) -> Met {
+fn met(
+    answered: &Answered,
+    times: Option<f64>,
+    seconds: Option<f64>,
+    of_floor: Option<f64>,
+    agreements: &[Agreement],
+) -> Met {
     let Some((target, times)) = answered.row.target.zip(times) else { return Met::NotJudged };
     let mut wrong = Vec::new();
     if times < target.times {
@@ -179,6 +186,11 @@ fn met(answered: &Answered, times: Option<f64>, of_floor: Option<f64>, agreement
         && found > limit
     {
         wrong.push(format!("{found:.2} times the floor instead of {limit}"));
+    }
+    if let Some((limit, found)) = target.seconds.zip(seconds)
+        && found > limit
+    {
+        wrong.push(format!("{:.0} ms instead of {:.0}", 1e3 * found, 1e3 * limit));
     }
     let errors = |side| {
         answered.row.contenders.iter().zip(agreements).filter_map(move |(contender, agreement)| {

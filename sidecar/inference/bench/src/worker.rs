@@ -14,7 +14,7 @@ use ostler_inference::engine::{
     Control, Engine, EngineError, Job, LongForm, Output, Temperature, TextFormat, TranscribeJob, TranslateJob,
 };
 use ostler_inference::error::LoadError;
-use ostler_inference::load::{self, LoadOptions, PicklePolicy};
+use ostler_inference::load::{self, LoadOptions, PackedCache, PicklePolicy};
 use ostler_inference::processor::{InstructionsError, Processor};
 
 use crate::protocol::{Reply, Request};
@@ -69,9 +69,10 @@ struct Loaded {
 }
 
 fn answer(loaded: &mut Option<Loaded>, request: &Request) -> Result<Reply, WorkerError> {
-    if let Request::Load { folder, dtype, threads, workers, instructions } = request {
+    if let Request::Load { folder, dtype, threads, workers, instructions, packed } = request {
         *loaded = None;
-        let options = options(dtype, *threads, instructions.as_deref())?;
+        let packed = packed.as_deref().map(kept);
+        let options = LoadOptions { packed, ..options(dtype, *threads, instructions.as_deref())? };
         let start = Instant::now();
         let engine = load::load(folder, task(folder), &options)?;
         let seconds = start.elapsed().as_secs_f64();
@@ -95,7 +96,12 @@ fn options(dtype: &str, threads: usize, instructions: Option<&str>) -> Result<Lo
         serde_json::from_value(dtype.into()).map_err(|_| WorkerError::Dtype(dtype.to_owned()))?;
     let instructions = instructions.map(str::parse).transpose()?;
     let processor = Processor::new(NonZeroUsize::new(threads), instructions)?;
-    Ok(LoadOptions { dtype, pickle: PicklePolicy::Refused, processor: Arc::new(processor) })
+    Ok(LoadOptions { dtype, pickle: PicklePolicy::Refused, processor: Arc::new(processor), packed: None })
+}
+
+/// Packed weights in a folder. The inputs of a run do not change while it lasts, and a copy of others is replaced.
+fn kept(folder: &Path) -> PackedCache {
+    PackedCache { folder: folder.to_owned(), revision: "bench".to_owned(), watch: Arc::new(|_| ()) }
 }
 
 /// Speech models have a preprocessor, translation models none.
@@ -193,8 +199,14 @@ mod tests {
     #[test]
     fn a_translation_model_is_loaded_and_asked() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../examples/models/opus-mt-en-de");
-        let load =
-            Request::Load { folder, dtype: "float32".to_owned(), threads: 1, workers: 2, instructions: None };
+        let load = Request::Load {
+            folder,
+            dtype: "float32".to_owned(),
+            threads: 1,
+            workers: 2,
+            instructions: None,
+            packed: None,
+        };
         let texts: Vec<String> = ["The dog.", "The sun.", "The dog."].map(str::to_owned).to_vec();
         let translate = Request::Translate { texts, tokens: 0, beams: 1, batch: 1 };
         let lines = [load, translate].map(|request| serde_json::to_string(&request).unwrap()).join("\n");

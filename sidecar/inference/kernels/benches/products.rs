@@ -8,8 +8,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use ostler_kernels::{
-    Activation, AttentionScratch, Format, Inputs, Instructions, Kernels, KeyValues, LayerNorm, Linear, Rows,
-    Team, Write,
+    Activation, AttentionScratch, Format, Inputs, Instructions, Kernels, KeyValues, LayerNorm, Linear,
+    LinearShape, Rows, Team, Write,
 };
 
 /// Rows, inputs and outputs of products that occur in whisper-base and opus-mt.
@@ -92,8 +92,12 @@ fn decoder(kernels: Kernels) {
                 Linear::new(kernels, format, *outputs, *inputs, &weights[..inputs * outputs], None)
             })
             .collect();
-        let bytes: u64 =
-            shapes.iter().map(|(inputs, outputs)| Linear::bytes(format, *outputs, *inputs, false)).sum();
+        let bytes: u64 = shapes
+            .iter()
+            .map(|&(inputs, outputs)| {
+                LinearShape { kernels, format, outputs, inputs, has_bias: false }.bytes()
+            })
+            .sum();
         for threads in [1, 2] {
             let team = Team::new(threads);
             let lanes = team.enter();
@@ -152,7 +156,7 @@ fn rows(kernels: Kernels) {
         let seconds = median(|| kernels.activate(activation, black_box(&mut row)));
         println!("{activation:?} of 2048: {:.2} us", seconds * 1e6);
     }
-    let norm = LayerNorm { gain: numbers(512), bias: numbers(512), epsilon: 1e-5 };
+    let norm = LayerNorm { gain: numbers(512).into(), bias: numbers(512).into(), epsilon: 1e-5 };
     let (row, mut out) = (numbers(512), numbers(512));
     println!(
         "layer norm of 512: {:.3} us",

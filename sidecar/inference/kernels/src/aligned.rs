@@ -1,45 +1,59 @@
 //! Memory that starts at a cache line, so that a vector load never crosses two.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::memory::Memory;
 
 /// The alignment in bytes: a cache line, and the widest vector.
 pub(crate) const ALIGNMENT: usize = 64;
 
 mod sealed {
-    /// Numbers of which every pattern of bits is a value, zero among them.
-    pub trait Number: Copy + Send + Sync + 'static {}
-    impl Number for f32 {}
-    impl Number for i32 {}
-    impl Number for u16 {}
-    impl Number for u8 {}
-    impl Number for i8 {}
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for i32 {}
+    impl Sealed for u16 {}
+    impl Sealed for u8 {}
+    impl Sealed for i8 {}
 }
 
-/// A buffer of numbers, zero at first, that starts at a multiple of 64 bytes. Its length never changes.
-pub struct Aligned<T: sealed::Number> {
+/// Numbers of which every pattern of bits is a value, zero among them.
+pub trait Number: sealed::Sealed + Copy + Send + Sync + 'static {}
+impl<T: sealed::Sealed + Copy + Send + Sync + 'static> Number for T {}
+
+/// A buffer of numbers that starts at a multiple of 64 bytes. Its length never changes.
+pub struct Aligned<T: Number> {
     start: NonNull<T>,
     length: usize,
+    /// The arena that the memory is part of; without one it is the buffer's own.
+    arena: Option<Arc<Memory>>,
+    /// Whether the arena counts it among those that may be written.
+    is_open: bool,
 }
 
-// SAFETY: the buffer owns its memory as a boxed slice does, and numbers may go to any thread.
-unsafe impl<T: sealed::Number> Send for Aligned<T> {}
-// SAFETY: shared access only reads.
-unsafe impl<T: sealed::Number> Sync for Aligned<T> {}
+/// A buffer of numbers that are only read any more.
+pub struct Numbers<T: Number>(Aligned<T>);
 
-impl<T: sealed::Number> Aligned<T> {
-    /// A buffer of `length` zeros.
+// SAFETY: the buffer owns its memory as a boxed slice does, and numbers may go to any thread.
+unsafe impl<T: Number> Send for Aligned<T> {}
+// SAFETY: shared access only reads.
+unsafe impl<T: Number> Sync for Aligned<T> {}
+
+impl<T: Number> Aligned<T> {
+    /// A buffer of `length` zeros, of which the system gives no page before it is written where there are many.
     #[must_use]
     pub fn zeroed(length: usize) -> Self {
         if length == 0 {
-            return Self { start: NonNull::dangling(), length };
+            return Self { start: NonNull::dangling(), length, arena: None, is_open: false };
         }
         let layout = Self::layout(length);
         // SAFETY: the layout is not empty, because neither the length nor the size of a number is zero.
         let start = unsafe { alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start.cast::<T>()) else { handle_alloc_error(layout) };
-        Self { start, length }
+        Self { start, length, arena: None, is_open: false }
     }
 
     /// A buffer with these numbers.
@@ -48,6 +62,30 @@ impl<T: sealed::Number> Aligned<T> {
         let mut buffer = Self::zeroed(numbers.len());
         buffer.copy_from_slice(numbers);
         buffer
+    }
+
+    /// A buffer in an arena's memory, which counts it as open.
+    ///
+    /// # Safety
+    /// `length` numbers lie at `start`, aligned, in that memory; nobody else has them.
+    pub(crate) unsafe fn within(start: *mut T, length: usize, arena: Arc<Memory>) -> Self {
+        let start = NonNull::new(start).unwrap_or(NonNull::dangling());
+        arena.open_one();
+        Self { start, length, arena: Some(arena), is_open: true }
+    }
+
+    /// The numbers, never to be written again.
+    #[must_use]
+    pub fn freeze(mut self) -> Numbers<T> {
+        self.close();
+        Numbers(self)
+    }
+
+    fn close(&mut self) {
+        if let Some(arena) = self.arena.as_ref().filter(|_| self.is_open) {
+            arena.close_one();
+        }
+        self.is_open = false;
     }
 
     fn layout(length: usize) -> Layout {
@@ -59,16 +97,17 @@ impl<T: sealed::Number> Aligned<T> {
     }
 }
 
-impl<T: sealed::Number> Drop for Aligned<T> {
+impl<T: Number> Drop for Aligned<T> {
     fn drop(&mut self) {
-        if self.length > 0 {
+        self.close();
+        if self.length > 0 && self.arena.is_none() {
             // SAFETY: the memory came from the allocator with this very layout, and nothing uses it any more.
             unsafe { dealloc(self.start.as_ptr().cast(), Self::layout(self.length)) }
         }
     }
 }
 
-impl<T: sealed::Number> Deref for Aligned<T> {
+impl<T: Number> Deref for Aligned<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -77,16 +116,54 @@ impl<T: sealed::Number> Deref for Aligned<T> {
     }
 }
 
-impl<T: sealed::Number> DerefMut for Aligned<T> {
+impl<T: Number> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, and the exclusive borrow of the buffer is one of its numbers.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
     }
 }
 
-impl<T: sealed::Number> Clone for Aligned<T> {
+impl<T: Number> Clone for Aligned<T> {
     fn clone(&self) -> Self {
         Self::copied(self)
+    }
+}
+
+impl<T: Number> Deref for Numbers<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T: Number> Clone for Numbers<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Number> Default for Numbers<T> {
+    fn default() -> Self {
+        Aligned::zeroed(0).freeze()
+    }
+}
+
+impl<T: Number> From<&[T]> for Numbers<T> {
+    fn from(numbers: &[T]) -> Self {
+        Aligned::copied(numbers).freeze()
+    }
+}
+
+impl<T: Number> From<Vec<T>> for Numbers<T> {
+    fn from(numbers: Vec<T>) -> Self {
+        Self::from(numbers.as_slice())
+    }
+}
+
+impl<T: Number + fmt::Debug> fmt::Debug for Numbers<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -103,5 +180,6 @@ mod tests {
             assert!(buffer.iter().all(|number| *number == 0.0));
         }
         assert_eq!(&Aligned::copied(&[1u8, 2, 3])[..], [1, 2, 3]);
+        assert_eq!(&Numbers::from(vec![1u8, 2, 3]).clone()[..], [1, 2, 3]);
     }
 }

@@ -4,7 +4,7 @@
 //! stays in the nearest cache, and spread from there.
 
 use crate::product::{PANEL, STEP_BYTES};
-use crate::row::{is_finite, greatest_magnitude, to_bfloat16, to_signed_bytes};
+use crate::row::{greatest_magnitude, is_finite, to_bfloat16, to_signed_bytes};
 use crate::vector::Vector;
 
 /// Words of a stretch: a kilobyte.
@@ -43,7 +43,8 @@ unsafe fn gather(words: &mut [u32], column: *const u8, first: usize) {
 pub(crate) unsafe fn pack_int8<V: Vector>(row: *const f32, count: usize, column: *mut u8) -> (f32, i32) {
     // SAFETY: each stretch lies within the row, and its words within the column.
     unsafe {
-        let greatest = if is_finite::<V>(row, count) { greatest_magnitude::<V>(row, count) } else { f32::NAN };
+        let greatest =
+            if is_finite::<V>(row, count) { greatest_magnitude::<V>(row, count) } else { f32::NAN };
         let step = if greatest == 0.0 { 1.0 } else { greatest / 127.0 };
         let mut total = 0;
         let mut at = 0;

@@ -9,12 +9,14 @@
 
 mod activation;
 mod aligned;
+mod arena;
 mod attention;
 mod columns;
 mod format;
 mod inputs;
 mod instructions;
 mod linear;
+mod memory;
 mod operations;
 mod pack;
 pub mod peak;
@@ -25,12 +27,13 @@ mod team;
 mod vector;
 
 pub use activation::Activation;
-pub use aligned::Aligned;
+pub use aligned::{Aligned, Number, Numbers};
+pub use arena::Arena;
 pub use attention::{AttentionScratch, KeyValues, Rows};
 pub use format::Format;
 pub use inputs::{Frames, FramesMut, InputRow, Inputs};
 pub use instructions::{ALL as ALL_INSTRUCTIONS, Instructions, InstructionsError};
-pub use linear::{Linear, LinearBuilder, MAX_INPUTS, Write};
+pub use linear::{Linear, LinearBuilder, LinearShape, MAX_INPUTS, RowBlock, Write};
 pub use operations::LayerNorm;
 pub use table::Kernels;
 pub use team::{Lanes, Team};

@@ -2,9 +2,9 @@
 
 mod builder;
 
-pub use builder::LinearBuilder;
+pub use builder::{LinearBuilder, LinearShape, RowBlock};
 
-use crate::aligned::Aligned;
+use crate::aligned::Numbers;
 use crate::format::Format;
 use crate::inputs::{Frames, InputRow, Inputs};
 use crate::product::{PANEL, Product, STEP_BYTES};
@@ -30,54 +30,20 @@ pub struct Linear {
     inputs: usize,
     outputs: usize,
     steps: usize,
-    panels: Aligned<u8>,
+    panels: Numbers<u8>,
     /// Of whole panels; empty where there is none.
-    bias: Aligned<f32>,
+    bias: Numbers<f32>,
     /// For bytes, of whole panels.
-    scales: Aligned<f32>,
-    totals: Aligned<i32>,
+    scales: Numbers<f32>,
+    totals: Numbers<i32>,
 }
 
 impl Linear {
-    /// Begins a layer of `outputs` rows of `inputs` weights.
-    ///
-    /// # Panics
-    /// Where there are more inputs than [`MAX_INPUTS`], or the bias has not one number for each output.
-    #[must_use]
-    pub fn builder(
-        kernels: Kernels,
-        format: Format,
-        outputs: usize,
-        inputs: usize,
-        bias: Option<&[f32]>,
-    ) -> LinearBuilder {
-        assert!(inputs <= MAX_INPUTS, "{inputs} inputs, at most {MAX_INPUTS} are possible");
-        let steps = format.steps(inputs);
-        let whole = outputs.next_multiple_of(PANEL);
-        let mut padded = Aligned::zeroed(if bias.is_some() { whole } else { 0 });
-        if let Some(bias) = bias {
-            assert_eq!(bias.len(), outputs, "the bias has one number for each output");
-            padded[..outputs].copy_from_slice(bias);
-        }
-        let scaled = if format == Format::Int8 { whole } else { 0 };
-        let linear = Self {
-            kernels,
-            format,
-            inputs,
-            outputs,
-            steps,
-            panels: Aligned::zeroed(whole / PANEL * steps * STEP_BYTES),
-            bias: padded,
-            scales: Aligned::zeroed(scaled),
-            totals: Aligned::zeroed(scaled),
-        };
-        LinearBuilder { linear, filled: 0 }
-    }
-
     /// A layer of weights that are all there: `outputs` rows of `inputs` numbers.
     ///
     /// # Panics
-    /// As [`Linear::builder`], and where there are other than that many weights.
+    /// Where there are more inputs than [`MAX_INPUTS`], other than that many weights, or other than one bias for each
+    /// output.
     #[must_use]
     pub fn new(
         kernels: Kernels,
@@ -87,18 +53,19 @@ impl Linear {
         weights: &[f32],
         bias: Option<&[f32]>,
     ) -> Self {
-        let mut builder = Self::builder(kernels, format, outputs, inputs, bias);
-        builder.push(weights);
+        assert_eq!(weights.len(), outputs * inputs, "{outputs} rows of {inputs} weights");
+        let shape = LinearShape { kernels, format, outputs, inputs, has_bias: bias.is_some() };
+        let mut builder = LinearBuilder::new(shape);
+        if let Some(bias) = bias {
+            builder.bias_mut().copy_from_slice(bias);
+        }
+        for mut block in builder.blocks_mut(1) {
+            let rows = weights[block.rows().start * inputs..].chunks_exact(inputs);
+            for (index, row) in block.rows().zip(rows) {
+                block.set(index, row);
+            }
+        }
         builder.finish()
-    }
-
-    /// The bytes that a layer takes.
-    #[must_use]
-    pub fn bytes(format: Format, outputs: usize, inputs: usize, has_bias: bool) -> u64 {
-        let whole = outputs.next_multiple_of(PANEL) as u64;
-        let panels = whole * format.steps(inputs) as u64 * 4;
-        let scaled = if format == Format::Int8 { whole * 8 } else { 0 };
-        panels + scaled + if has_bias { whole * 4 } else { 0 }
     }
 
     /// Numbers of a row that goes in.
@@ -272,6 +239,10 @@ impl Linear {
 
     /// A product without rows.
     fn to(&self, out: &mut [f32], stride: usize, write: Write) -> Product {
+        assert!(
+            self.outputs == 0 || self.inputs == 0 || !self.panels.is_empty(),
+            "a hollow layer has no weights"
+        );
         let is_bytes = self.format == Format::Int8;
         Product {
             panels: self.panels.as_ptr(),

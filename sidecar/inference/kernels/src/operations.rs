@@ -1,15 +1,16 @@
 //! Operations on rows of numbers.
 
 use crate::activation::Activation;
+use crate::aligned::Numbers;
 use crate::table::Kernels;
 
 /// The gain and bias of a layer norm.
 #[derive(Debug, Clone)]
 pub struct LayerNorm {
     /// Times this.
-    pub gain: Vec<f32>,
+    pub gain: Numbers<f32>,
     /// Plus this.
-    pub bias: Vec<f32>,
+    pub bias: Numbers<f32>,
     /// What is added to the variance, so that a row of equal numbers does not divide by zero.
     pub epsilon: f32,
 }

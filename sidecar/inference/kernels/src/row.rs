@@ -9,8 +9,8 @@ pub(crate) use attend::{Attend, attend};
 pub(crate) use softmax::{softmax_weights, softmax_weights_bfloat16};
 
 use self::lanes::{
-    Gelu, Greatest, GreatestMagnitude, Least, Plus, Relu, Silu, Sum, SumOfExp, SumOfSquares, Times, Traces, fold,
-    map,
+    Gelu, Greatest, GreatestMagnitude, Least, Plus, Relu, Silu, Sum, SumOfExp, SumOfSquares, Times, Traces,
+    fold, map,
 };
 use crate::activation::Activation;
 use crate::vector::Vector;
@@ -186,7 +186,12 @@ pub(crate) unsafe fn greatest_magnitude<V: Vector>(row: *const f32, count: usize
 /// # Safety
 /// As [`to_bfloat16`].
 #[inline(always)]
-pub(crate) unsafe fn to_signed_bytes<V: Vector>(row: *const f32, count: usize, step: f32, out: *mut u8) -> i32 {
+pub(crate) unsafe fn to_signed_bytes<V: Vector>(
+    row: *const f32,
+    count: usize,
+    step: f32,
+    out: *mut u8,
+) -> i32 {
     // SAFETY: `at` and the lanes behind it stay within `count`.
     unsafe {
         let out = std::slice::from_raw_parts_mut(out, count);
@@ -201,8 +206,11 @@ pub(crate) unsafe fn to_signed_bytes<V: Vector>(row: *const f32, count: usize, s
             let mut at = 0;
             while at < count {
                 let part = (count - at).min(V::LANES);
-                let numbers =
-                    if part == V::LANES { V::load(row.add(at)) } else { V::load_part(row.add(at), part, 0.0) };
+                let numbers = if part == V::LANES {
+                    V::load(row.add(at))
+                } else {
+                    V::load_part(row.add(at), part, 0.0)
+                };
                 let value = V::minimum(V::maximum(V::divide(numbers, divisor), least), most);
                 // Lanes are stored as bytes without a sign: half their range above what they are.
                 V::store_bytes(out.as_mut_ptr().add(at), part, value, 128, 255);

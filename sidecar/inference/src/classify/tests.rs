@@ -1,10 +1,12 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ostler_crds::names::Dtype;
 
 use super::*;
 use crate::processor::{Precision, Processor};
+use crate::weights::Weights;
+use crate::weights::pickle::PicklePolicy;
 
 fn computation() -> Computation {
     let processor = Arc::new(Processor::whole());
@@ -12,8 +14,19 @@ fn computation() -> Computation {
     Computation { processor, precision }
 }
 
+fn source<'a>(folder: &'a Path, computation: &'a Computation) -> Source<'a> {
+    Source {
+        folder,
+        pickle: &PicklePolicy::Refused,
+        processor: &computation.processor,
+        packed: None,
+        part: "",
+    }
+}
+
 fn loaded(folder: &Path, architecture: Architecture) -> Result<Classifier, LoadError> {
-    load(folder, architecture, &computation(), &PicklePolicy::Refused, Purpose::Run)
+    let computation = computation();
+    load(&source(folder, &computation), architecture, &computation, Purpose::Run)
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -85,8 +98,8 @@ fn tiny_models_give_the_logits_of_transformers_alone_and_in_a_batch() {
 
 #[test]
 fn what_is_measured_leaves_out_the_buffer_of_positions() {
-    let footprint =
-        inspect(&shipped(), Architecture::XlmRoberta, &computation(), &PicklePolicy::Refused).unwrap();
+    let (folder, computation) = (shipped(), computation());
+    let footprint = inspect(&source(&folder, &computation), Architecture::XlmRoberta, &computation).unwrap();
     let weights = Weights::open(&shipped(), &PicklePolicy::Refused, Purpose::Measure).unwrap();
     let buffer = weights.shape("roberta.embeddings.position_ids").unwrap().iter().product::<usize>() as u64;
     let file = std::fs::read(shipped().join("model.safetensors")).unwrap();
@@ -135,8 +148,9 @@ fn a_label_too_many_is_a_tensor_of_another_shape() {
     let config =
         std::fs::read_to_string(&path).unwrap().replace("\"4\": \"fr\"", "\"4\": \"fr\", \"5\": \"pt\"");
     std::fs::write(&path, config).unwrap();
+    let computation = computation();
     let error =
-        inspect(copy.path(), Architecture::XlmRoberta, &computation(), &PicklePolicy::Refused).unwrap_err();
+        inspect(&source(copy.path(), &computation), Architecture::XlmRoberta, &computation).unwrap_err();
     assert!(
         matches!(&error, LoadError::WrongShape { tensor, .. } if tensor == "classifier.out_proj.bias"),
         "{error}"

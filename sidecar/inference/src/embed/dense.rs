@@ -1,14 +1,11 @@
 //! A linear layer over a vector with an activation, as sentence-transformers' module Dense has it.
 
-use std::path::Path;
-
 use ostler_kernels::{Activation as KernelActivation, Format, Inputs, Kernels, Linear, MAX_INPUTS, Write};
 use serde::Deserialize;
 
 use crate::error::LoadError;
 use crate::files;
-use crate::weights::pickle::PicklePolicy;
-use crate::weights::{Part, Purpose, Usage, Weights};
+use crate::weights::{self, Part, Purpose, Source, Usage};
 
 /// A layer of a sentence encoder.
 pub(super) struct Dense {
@@ -74,26 +71,29 @@ impl Dense {
     /// # Errors
     /// Where a file is missing or damaged, or asks for what is not computed here.
     pub(super) fn load(
-        model: &Path,
+        model: &Source<'_>,
         name: &str,
         inputs: usize,
-        kernels: Kernels,
-        pickle: &PicklePolicy,
         purpose: Purpose,
     ) -> Result<(Self, Usage), LoadError> {
         let file = format!("{name}/{}", files::CONFIG);
-        let raw: RawDense = files::read_json(model, &file)?;
+        let raw: RawDense = files::read_json(model.folder, &file)?;
         let (activation, outputs) = checked(&raw, inputs).map_err(|message| incompatible(&file, &message))?;
-        let load = || {
-            let weights = Weights::open(&model.join(name), pickle, purpose)?;
-            let has_bias = raw.bias.unwrap_or(true);
-            let part = Part { name: "linear".to_owned(), outputs, has_bias };
-            // So little work that rounding it would gain nothing.
-            let linear = weights.linear(kernels, Format::Float32, &[part], inputs)?;
-            let usage = weights.finish(|_| false)?;
-            Ok((Self { linear, activation }, usage))
-        };
-        load().map_err(|error: LoadError| error.in_folder(name))
+        let folder = model.folder.join(name);
+        let source = Source { folder: &folder, part: name, ..*model };
+        let loaded = weights::assemble(
+            &source,
+            purpose,
+            |_| false,
+            |weights| {
+                let has_bias = raw.bias.unwrap_or(true);
+                let part = Part { name: "linear".to_owned(), outputs, has_bias };
+                // So little work that rounding it would gain nothing.
+                let linear = weights.linear(model.processor.kernels(), Format::Float32, &[part], inputs)?;
+                Ok(Self { linear, activation })
+            },
+        );
+        loaded.map_err(|error: LoadError| error.in_folder(name))
     }
 
     /// The numbers of the vectors it makes.

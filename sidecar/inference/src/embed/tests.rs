@@ -1,11 +1,12 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ostler_crds::names::Dtype;
 
 use super::*;
 use crate::processor::{Precision, Processor};
+use crate::weights::pickle::PicklePolicy;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/embed").join(name)
@@ -36,8 +37,19 @@ fn computation(dtype: Dtype) -> Computation {
     Computation { processor, precision }
 }
 
+fn source<'a>(folder: &'a Path, computation: &'a Computation) -> Source<'a> {
+    Source {
+        folder,
+        pickle: &PicklePolicy::Refused,
+        processor: &computation.processor,
+        packed: None,
+        part: "",
+    }
+}
+
 fn encoder(folder: &Path, architecture: Architecture) -> Result<SentenceEncoder, LoadError> {
-    load(folder, architecture, &computation(Dtype::Float32), &PicklePolicy::Refused, Purpose::Run)
+    let computation = computation(Dtype::Float32);
+    load(&source(folder, &computation), architecture, &computation, Purpose::Run)
 }
 
 fn embed(encoder: &SentenceEncoder, texts: &[String], dimensions: Option<usize>) -> Embeddings {
@@ -72,8 +84,8 @@ fn shorter_formats_give_nearly_the_same_direction_and_no_text_depends_on_another
     for (name, architecture) in GOLDENS {
         let goldens = goldens(name);
         for dtype in [Dtype::Bfloat16, Dtype::Int8] {
-            let encoder =
-                load(&folder(name), architecture, &computation(dtype), &PicklePolicy::Refused, Purpose::Run);
+            let (folder, computation) = (folder(name), computation(dtype));
+            let encoder = load(&source(&folder, &computation), architecture, &computation, Purpose::Run);
             let encoder = encoder.unwrap();
             let together = embed(&encoder, &goldens.texts, None).vectors;
             for ((text, vector), expected) in goldens.texts.iter().zip(&together).zip(&goldens.vectors) {
@@ -115,9 +127,10 @@ fn fewer_dimensions_are_cut_and_scaled_and_more_are_refused() {
 fn what_is_measured_is_what_the_weights_hold() {
     for (name, architecture) in GOLDENS {
         let computation = computation(Dtype::Float32);
-        let footprint = inspect(&folder(name), architecture, &computation, &PicklePolicy::Refused).unwrap();
+        let folder = folder(name);
+        let footprint = inspect(&source(&folder, &computation), architecture, &computation).unwrap();
         let bytes = |file: &str| {
-            let weights = fs::read(folder(name).join(file)).unwrap_or_default();
+            let weights = fs::read(folder.join(file)).unwrap_or_default();
             let header = weights.first_chunk().map_or(0, |bytes| 8 + u64::from_le_bytes(*bytes));
             weights.len() as u64 - header
         };

@@ -3,7 +3,7 @@
 //! Tokens of all texts of a batch lie one behind another, so nothing is filled up; each text sees itself alone. A
 //! token's state depends on its own text and on nothing else of the batch, bit for bit.
 
-use ostler_kernels::{AttentionScratch, Inputs, KeyValues, Lanes, LayerNorm, Linear, Rows, Write};
+use ostler_kernels::{AttentionScratch, Inputs, KeyValues, Lanes, LayerNorm, Linear, Numbers, Rows, Write};
 
 use super::{Computation, Config};
 use crate::engine::{Control, EngineError};
@@ -26,9 +26,9 @@ struct Embeddings {
     /// A row for each token.
     words: Linear,
     /// A row for each position, one behind another.
-    positions: Vec<f32>,
+    positions: Numbers<f32>,
     /// The row of the first segment, which is all that single texts have.
-    kind: Vec<f32>,
+    kind: Numbers<f32>,
     norm: LayerNorm,
 }
 
@@ -68,8 +68,6 @@ impl Network {
         let (kernels, precision) = (computation.processor.kernels(), computation.precision);
         let name = |name: &str| format!("{prefix}embeddings.{name}");
         let words = name("word_embeddings.weight");
-        let mut kinds = weights.table(&name("token_type_embeddings.weight"), &[config.kinds(), width])?;
-        kinds.truncate(width);
         let embeddings = Embeddings {
             words: weights.linear_of(
                 kernels,
@@ -79,7 +77,7 @@ impl Network {
                 None,
             )?,
             positions: weights.table(&name("position_embeddings.weight"), &[config.positions(), width])?,
-            kind: kinds,
+            kind: weights.rows(&name("token_type_embeddings.weight"), &[config.kinds(), width], 0..1)?,
             norm: weights.layer_norm(&name("LayerNorm"), width, epsilon)?,
         };
         let layers = (0..config.layers())
@@ -170,7 +168,7 @@ impl Network {
         let rows: Vec<_> = states.chunks_exact_mut(width).zip(places).collect();
         lanes.for_each(rows, |(row, (token, position))| {
             words.weight_row(token as usize, row);
-            let others = positions[position * width..][..width].iter().zip(kind);
+            let others = positions[position * width..][..width].iter().zip(kind.iter());
             row.iter_mut().zip(others).for_each(|(sum, (position, kind))| *sum = *sum + kind + position);
             self.processor().kernels().layer_norm_in_place(norm, row);
         });

@@ -1,7 +1,14 @@
 use super::*;
 
+mod packed;
+
 fn options(dtype: Dtype) -> LoadOptions {
-    LoadOptions { dtype, pickle: PicklePolicy::Refused, processor: Arc::new(Processor::whole()) }
+    LoadOptions {
+        dtype,
+        pickle: PicklePolicy::Refused,
+        processor: Arc::new(Processor::whole()),
+        packed: None,
+    }
 }
 
 fn shipped(name: &str) -> std::path::PathBuf {

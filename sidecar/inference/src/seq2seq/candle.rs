@@ -199,7 +199,8 @@ impl Entrance {
         Ok(Self {
             embedding: Embedding::new(embedding, model.width),
             scale: f64::from(model.embedding_scale),
-            positions: positions::table(weights, stack, model)?,
+            positions: weights
+                .table_tensor(&positions::table(weights, stack, model)?, &[model.longest, model.width])?,
             norm,
         })
     }

@@ -12,7 +12,7 @@ mod workspace;
 
 use std::sync::Arc;
 
-use ostler_kernels::{Kernels, LayerNorm, Linear, Write};
+use ostler_kernels::{Kernels, LayerNorm, Linear, Numbers, Write};
 
 use self::attention::{Cache, Heads};
 use self::decoding::Decoding;
@@ -26,7 +26,7 @@ use crate::engine::{Control, EngineError};
 use crate::error::LoadError;
 use crate::generate::Decoder;
 use crate::processor::{Precision, Processor};
-use crate::weights::{Purpose, Weights};
+use crate::weights::Weights;
 
 /// The weights of a model, packed.
 pub(super) struct KernelModel {
@@ -56,7 +56,7 @@ enum TargetTable {
 /// What is done to embeddings before a stack takes them in.
 struct Entrance {
     /// Positions x width.
-    positions: Vec<f32>,
+    positions: Numbers<f32>,
     norm: Option<LayerNorm>,
 }
 
@@ -90,10 +90,7 @@ impl KernelModel {
         let source = Source { weights, kernels: processor.kernels() };
         let names = EmbeddingNames::choose(&model, |name| weights.contains(name));
         let target_size = model.target_vocabulary;
-        let bias = match model.has_output_bias && weights.contains("final_logits_bias") {
-            true => Some(weights.table("final_logits_bias", &[1, target_size])?),
-            false => None,
-        };
+        let bias = Some("final_logits_bias").filter(|name| model.has_output_bias && weights.contains(name));
         let table = |name, size, bias| {
             weights.linear_of(source.kernels, precision.weights, name, (size, model.width), bias)
         };
@@ -232,11 +229,7 @@ fn offsets(sentences: &[&[u32]], row: usize) -> Vec<Vec<usize>> {
 
 impl Entrance {
     fn load(source: &Source<'_>, stack: &str, model: &Architecture) -> Result<Self, LoadError> {
-        let table = positions::table(source.weights, stack, model)?;
-        let positions = match source.weights.purpose() {
-            Purpose::Measure => Vec::new(),
-            Purpose::Run => table.flatten_all()?.to_vec1()?,
-        };
+        let positions = positions::table(source.weights, stack, model)?;
         let norm = match model.normalizes_embeddings {
             true => Some(source.norm(&format!("model.{stack}.layernorm_embedding"), model.width)?),
             false => None,

@@ -3,23 +3,23 @@
 use super::architecture::{Architecture, POSITION_OFFSET, Positions};
 use crate::error::LoadError;
 use crate::weights::Weights;
-use candle_core::Tensor;
+use ostler_kernels::Numbers;
 
 /// Positions x width: what is added to the embedding of the token at each position. `stack` is `encoder` or
 /// `decoder`.
-pub(super) fn table(weights: &Weights, stack: &str, model: &Architecture) -> Result<Tensor, LoadError> {
+pub(super) fn table(weights: &Weights, stack: &str, model: &Architecture) -> Result<Numbers<f32>, LoadError> {
     let Architecture { longest, width, .. } = *model;
     let name = format!("model.{stack}.embed_positions.weight");
     let shape = [longest, width];
     match model.positions {
-        Positions::Sinusoids => match weights.optional(&name, &shape)? {
-            Some(table) => Ok(table),
-            None => weights.computed(&shape, || sinusoids(longest, width)),
-        },
-        Positions::OffsetSinusoids => weights.computed(&shape, || offset_sinusoids(longest, width)),
+        Positions::Sinusoids if weights.contains(&name) => weights.table(&name, &shape),
+        Positions::Sinusoids => weights.computed("sinusoids", &shape, || sinusoids(longest, width)),
+        Positions::OffsetSinusoids => {
+            weights.computed("offset sinusoids", &shape, || offset_sinusoids(longest, width))
+        }
         Positions::Learned => {
-            let whole = weights.tensor(&name, &[longest + POSITION_OFFSET, width])?;
-            Ok(whole.narrow(0, POSITION_OFFSET, longest)?)
+            let end = longest + POSITION_OFFSET;
+            weights.rows(&name, &[end, width], POSITION_OFFSET..end)
         }
     }
 }

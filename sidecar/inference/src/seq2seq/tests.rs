@@ -4,13 +4,17 @@ use super::languages::Direction;
 use super::*;
 use crate::engine::TextFormat;
 use crate::generate::{BeamOptions, SearchOptions};
+use crate::weights::pickle::PicklePolicy;
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models").join(name)
 }
 
-fn origin(folder: &Path, family: Family) -> Origin<'_> {
-    Origin { folder, family, pickle: &PicklePolicy::Refused }
+fn origin<'a>(folder: &'a Path, family: Family, processor: &'a Arc<Processor>) -> Origin<'a> {
+    Origin {
+        source: Source { folder, pickle: &PicklePolicy::Refused, processor, packed: None, part: "" },
+        family,
+    }
 }
 
 fn two_threads() -> Arc<Processor> {
@@ -18,11 +22,11 @@ fn two_threads() -> Arc<Processor> {
 }
 
 fn loaded(folder: &Path, family: Family) -> Result<Seq2Seq, LoadError> {
-    load(&origin(folder, family), Dtype::Float32, &two_threads())
+    load(&origin(folder, family, &two_threads()), Dtype::Float32)
 }
 
 fn measured(folder: &Path) -> Result<Footprint, LoadError> {
-    inspect(&origin(folder, Family::Marian), Dtype::Float32, &two_threads())
+    inspect(&origin(folder, Family::Marian, &two_threads()), Dtype::Float32)
 }
 
 fn translate(marian: &Seq2Seq, texts: &[&str], beams: Option<usize>) -> Vec<String> {
@@ -124,7 +128,7 @@ fn golden_with(name: &str, family: Family, forward: LoadForward<'_>) -> (Seq2Seq
     if pickle.exists() {
         crate::weights::pickle::convert(&pickle, &copy.path().join(files::SINGLE_SAFETENSORS)).unwrap();
     }
-    let (model, _) = assemble(&origin(copy.path(), family), Purpose::Run, forward).unwrap();
+    let (model, _) = assemble(&origin(copy.path(), family, &two_threads()), Purpose::Run, forward).unwrap();
     model.canary().unwrap();
     let goldens = std::fs::read(folder.join("goldens.json")).unwrap();
     (model, serde_json::from_slice(&goldens).unwrap())

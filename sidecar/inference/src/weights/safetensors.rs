@@ -1,4 +1,4 @@
-//! A folder's weight files, read tensor by tensor.
+//! A folder's weight files: which tensors they have, which of them a model takes, and how much it is.
 //!
 //! Files are read with positioned reads and never mapped: a mapped file that shrinks kills the process.
 
@@ -6,23 +6,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use candle_core::{DType, Device, Tensor};
+use ostler_kernels::Arena;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::header::{self, Header, HeaderError, TensorInfo};
 use super::pickle::{self, PicklePolicy};
+use super::reading::{SPACE_BYTES, WeightFile};
 use crate::error::LoadError;
 use crate::files;
-
-/// How much of a tensor is read at once, in bytes: a multiple of every number's size.
-const CHUNK_BYTES: usize = 1 << 20;
+use crate::processor::Processor;
 
 /// What a model is put together for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To learn its size: tensors have their shape and no memory. Only headers are read.
+    /// To learn its size: what it holds takes no memory. Only headers are read.
     Measure,
     /// To run it.
     Run,
@@ -31,7 +31,7 @@ pub enum Purpose {
 /// What a model took from its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Bytes of the tensors that the model holds, 4 for each number, with the tables it computed.
+    /// Bytes that the model holds: packed weights and tables, in whole pages.
     pub resident_bytes: u64,
     /// Bytes that reading needs beside them.
     pub transient_bytes: u64,
@@ -41,20 +41,33 @@ pub struct Usage {
 pub struct Weights {
     files: Vec<WeightFile>,
     tensors: BTreeMap<String, (usize, TensorInfo)>,
-    purpose: Purpose,
+    filling: Filling,
+    /// Whose threads read and pack; without them the caller's does.
+    pub(super) processor: Option<Arc<Processor>>,
     state: Mutex<State>,
 }
 
-pub(super) struct WeightFile {
-    name: String,
-    file: File,
-    data_start: u64,
+/// What becomes of what a model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filling {
+    /// Nothing: it is counted.
+    Measured,
+    /// It is read and packed.
+    Packed,
+    /// It is in the arena already.
+    Present,
 }
 
 #[derive(Default)]
 struct State {
     taken: BTreeSet<String>,
-    resident_bytes: u64,
+    /// Bytes that an arena needs.
+    packed_bytes: u64,
+    /// Bytes that are elsewhere.
+    other_bytes: u64,
+    /// What was taken so far, in order.
+    layout: Sha256,
+    arena: Option<Arena>,
 }
 
 #[derive(Deserialize)]
@@ -64,7 +77,7 @@ struct ShardIndex {
 
 impl Weights {
     /// Opens the weight files of a folder and checks their headers. A pickle is converted first, where
-    /// `policy` allows it.
+    /// `policy` allows it. To run, everything gets memory of its own; [`super::assemble`] puts it into one piece.
     ///
     /// # Errors
     /// Where there are none, or one of them is not what its format says.
@@ -72,7 +85,11 @@ impl Weights {
         let mut weights = Self {
             files: Vec::new(),
             tensors: BTreeMap::new(),
-            purpose,
+            filling: match purpose {
+                Purpose::Measure => Filling::Measured,
+                Purpose::Run => Filling::Packed,
+            },
+            processor: None,
             state: Mutex::new(State::default()),
         };
         if folder.join(files::SINGLE_SAFETENSORS).exists() {
@@ -89,6 +106,19 @@ impl Weights {
             });
         }
         Ok(weights)
+    }
+
+    /// From now on what is taken goes into an arena, from its start on: packed by the threads of a processor, or,
+    /// where the arena's contents `are_present`, as it lies there.
+    pub(super) fn fill(&mut self, arena: Arena, are_present: bool, processor: &Arc<Processor>) {
+        self.filling = if are_present { Filling::Present } else { Filling::Packed };
+        self.processor = Some(Arc::clone(processor));
+        self.state = Mutex::new(State { arena: Some(arena), ..State::default() });
+    }
+
+    /// The arena, where there is one.
+    pub(super) fn into_arena(self) -> Option<Arena> {
+        self.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).arena
     }
 
     fn add_shards(&mut self, folder: &Path) -> Result<(), LoadError> {
@@ -161,10 +191,9 @@ impl Weights {
         self.tensors.get(name).map(|(_, info)| info.shape.as_slice())
     }
 
-    /// What the model is put together for.
-    #[must_use]
-    pub fn purpose(&self) -> Purpose {
-        self.purpose
+    /// What becomes of what is taken.
+    pub(super) fn filling(&self) -> Filling {
+        self.filling
     }
 
     /// Whether there is a tensor of that name.
@@ -173,46 +202,48 @@ impl Weights {
         self.tensors.contains_key(name)
     }
 
-    /// A tensor of these dimensions, as 32-bit floats on the processor.
-    ///
-    /// # Errors
-    /// Where it is not there, has other dimensions, or cannot be read.
-    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
-        let (file, info) = self.take(name, shape)?;
-        self.count_bytes(info.elements().saturating_mul(4));
-        match self.purpose {
-            Purpose::Measure => Ok(Tensor::zeros((), DType::F32, &Device::Cpu)?.broadcast_as(shape)?),
-            Purpose::Run => {
-                let mut numbers = Vec::with_capacity(elements(file, info)?);
-                file.read(info, 1, &mut |chunk| numbers.extend_from_slice(chunk))?;
-                Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?)
-            }
-        }
-    }
-
-    /// Gives a tensor of these dimensions to `take`, some whole rows of its last dimensions at a time; where the model
-    /// is only measured, nothing.
-    ///
-    /// # Errors
-    /// As [`Weights::tensor`].
-    pub(super) fn read_rows(
+    /// Takes `bytes` of an arena for what `what` describes: everything that its contents follow from, but for the
+    /// files.
+    pub(super) fn claim<R>(
         &self,
-        name: &str,
-        shape: &[usize],
-        take: &mut dyn FnMut(&[f32]),
-    ) -> Result<(), LoadError> {
-        let (file, info) = self.take(name, shape)?;
-        elements(file, info)?;
-        let row = shape.iter().skip(1).product::<usize>().max(1);
-        match self.purpose {
-            Purpose::Measure => Ok(()),
-            Purpose::Run => file.read(info, row, take),
-        }
+        what: &str,
+        bytes: u64,
+        place: impl FnOnce(&mut Arena) -> Option<R>,
+    ) -> Option<R> {
+        self.state(|state| {
+            state.packed_bytes = state.packed_bytes.saturating_add(bytes);
+            state.layout.update(what.as_bytes());
+            state.layout.update([0]);
+            state.arena.as_mut().and_then(place)
+        })
     }
 
-    /// Counts bytes that the model holds.
+    /// Counts bytes that the model holds elsewhere.
+    #[cfg(test)]
     pub(super) fn count_bytes(&self, bytes: u64) {
-        self.state(|state| state.resident_bytes = state.resident_bytes.saturating_add(bytes));
+        self.state(|state| state.other_bytes = state.other_bytes.saturating_add(bytes));
+    }
+
+    /// The bytes that an arena needs for what was taken.
+    pub(super) fn packed_bytes(&self) -> u64 {
+        self.state(|state| state.packed_bytes)
+    }
+
+    /// A digest of what was taken so far, and in which order.
+    pub(super) fn layout(&self) -> [u8; 32] {
+        self.state(|state| state.layout.clone().finalize().into())
+    }
+
+    /// A digest of the files' sizes and tensors, which two folders of the same files share.
+    pub(super) fn contents(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        for WeightFile { name, data_start, .. } in &self.files {
+            digest.update(format!("{name} {data_start}\0"));
+        }
+        for (name, (file, info)) in &self.tensors {
+            digest.update(format!("{name} {file} {info:?}\0"));
+        }
+        digest.finalize().into()
     }
 
     /// Finds a tensor, checks its dimensions, and remembers that it is used.
@@ -234,29 +265,6 @@ impl Weights {
         Ok((file, info))
     }
 
-    /// A tensor that some checkpoints lack.
-    ///
-    /// # Errors
-    /// As [`Weights::tensor`], but where it is not there.
-    pub fn optional(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor>, LoadError> {
-        if self.contains(name) { self.tensor(name, shape).map(Some) } else { Ok(None) }
-    }
-
-    /// A table that the model computes for itself and holds like a weight: counted, and computed only where
-    /// the model is to run.
-    ///
-    /// # Errors
-    /// Where `compute` gives other than the product of `shape` numbers.
-    pub fn computed(&self, shape: &[usize], compute: impl FnOnce() -> Vec<f32>) -> Result<Tensor, LoadError> {
-        let elements = shape.iter().try_fold(1u64, |size, dimension| size.checked_mul(*dimension as u64));
-        let bytes = elements.and_then(|elements| elements.checked_mul(4));
-        self.count_bytes(bytes.unwrap_or(u64::MAX));
-        match self.purpose {
-            Purpose::Measure => Ok(Tensor::zeros((), DType::F32, &Device::Cpu)?.broadcast_as(shape)?),
-            Purpose::Run => Ok(Tensor::from_vec(compute(), shape, &Device::Cpu)?),
-        }
-    }
-
     /// Says that everything was taken, and how much it was. Tensors that nothing took must be `ignorable`.
     ///
     /// # Errors
@@ -272,7 +280,11 @@ impl Weights {
                     return Err(LoadError::UnexpectedTensor { file, tensor: tensor.clone() });
                 }
             }
-            Ok(Usage { resident_bytes: state.resident_bytes, transient_bytes: CHUNK_BYTES as u64 })
+            let packed = Arena::whole_pages(state.packed_bytes);
+            Ok(Usage {
+                resident_bytes: packed.saturating_add(state.other_bytes),
+                transient_bytes: SPACE_BYTES,
+            })
         })
     }
 
@@ -283,31 +295,9 @@ impl Weights {
 }
 
 /// How many numbers a tensor has, where memory could hold them.
-fn elements(file: &WeightFile, info: &TensorInfo) -> Result<usize, LoadError> {
+pub(super) fn elements(file: &WeightFile, info: &TensorInfo) -> Result<usize, LoadError> {
     usize::try_from(info.elements())
         .map_err(|_| LoadError::corrupted(&file.name, "a tensor is larger than memory"))
-}
-
-impl WeightFile {
-    /// Reads a tensor chunk by chunk, each of whole rows of `row` numbers, so that only its last form is ever whole in
-    /// memory.
-    fn read(&self, info: &TensorInfo, row: usize, take: &mut dyn FnMut(&[f32])) -> Result<(), LoadError> {
-        let io = |source| LoadError::io(&self.name, source);
-        let row_bytes = row * info.format.size();
-        let whole_rows = (CHUNK_BYTES / row_bytes).max(1) * row_bytes;
-        let mut chunk = vec![0; whole_rows.min(info.length as usize)];
-        let mut numbers = Vec::with_capacity(chunk.len() / info.format.size());
-        let mut done = 0;
-        while done < info.length {
-            let length = chunk.len().min((info.length - done) as usize);
-            self.file.read_exact_at(&mut chunk[..length], self.data_start + info.start + done).map_err(io)?;
-            numbers.clear();
-            info.format.decode(&chunk[..length], &mut numbers);
-            take(&numbers);
-            done += length as u64;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use super::candle::CandleForward;
 use super::*;
 use crate::audio::{self, AudioLimits};
 use crate::engine::{DetectLanguageJob, JobProgress, LongForm, Temperature, TranscribeJob, Transcript};
+use crate::processor::Processor;
+use crate::weights::pickle::PicklePolicy;
 
 pub(super) const MODELS: [&str; 2] = ["whisper-multilingual", "whisper-english"];
 
@@ -22,9 +24,17 @@ pub(super) fn engine(model: &str) -> Whisper<CandleForward> {
 
 pub(super) fn assemble_with<F>(
     model: &str,
-    load: impl FnOnce(&Weights, &ModelConfig) -> Result<F, LoadError>,
+    load: impl Fn(&Weights, &ModelConfig) -> Result<F, LoadError>,
 ) -> Whisper<F> {
-    assemble(&folder(model), &PicklePolicy::Refused, Purpose::Run, load).expect("a model").0
+    let (folder, processor) = (folder(model), Arc::new(Processor::whole()));
+    let source = Source {
+        folder: &folder,
+        pickle: &PicklePolicy::Refused,
+        processor: &processor,
+        packed: None,
+        part: "",
+    };
+    assemble(&source, Purpose::Run, load).expect("a model").0
 }
 
 /// A window's worth of numbers that the goldens were made of.
@@ -347,9 +357,16 @@ fn what_a_model_cannot_do_is_refused_by_name() {
 fn a_model_is_measured_without_its_weights_being_read() {
     for model in MODELS {
         let processor = Arc::new(Processor::whole());
-        let measured =
-            |dtype| inspect(&folder(model), dtype, &PicklePolicy::Refused, &processor).expect("measured");
-        let file = std::fs::metadata(folder(model).join("model.safetensors")).expect("a file").len();
+        let folder = folder(model);
+        let source = Source {
+            folder: &folder,
+            pickle: &PicklePolicy::Refused,
+            processor: &processor,
+            packed: None,
+            part: "",
+        };
+        let measured = |dtype| inspect(&source, dtype).expect("measured");
+        let file = std::fs::metadata(folder.join("model.safetensors")).expect("a file").len();
         let footprint = measured(Dtype::Float32);
         // Two bytes a number in the file, four in memory.
         assert!(
@@ -361,10 +378,10 @@ fn a_model_is_measured_without_its_weights_being_read() {
         assert!(measured(Dtype::Bfloat16).resident_bytes < footprint.resident_bytes);
         engine(model).canary().expect("finite");
         for dtype in [Dtype::Auto, Dtype::Bfloat16, Dtype::Int8] {
-            let engine = load(&folder(model), dtype, &PicklePolicy::Refused, &processor).expect("a model");
+            let engine = load(&source, dtype).expect("a model");
             engine.canary().expect("finite");
         }
-        let refused = load(&folder(model), Dtype::Float16, &PicklePolicy::Refused, &processor);
+        let refused = load(&source, Dtype::Float16);
         assert!(refused.err().is_some_and(|error| error.to_string().contains("float16")));
     }
 }

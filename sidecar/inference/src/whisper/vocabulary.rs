@@ -6,7 +6,7 @@ use tokenizers::Tokenizer;
 
 use crate::engine::EngineError;
 use crate::error::LoadError;
-use crate::tokenize;
+use crate::tokenize::{self, TokenizerInWork};
 
 /// The tokenizer of a Whisper repository.
 pub(super) struct Vocabulary {
@@ -14,8 +14,14 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
-    pub(super) fn read(folder: &Path) -> Result<Self, LoadError> {
-        Ok(Self { tokenizer: tokenize::read_tokenizer(folder)? })
+    /// Begins to read it, which takes about as long as reading the weights.
+    pub(super) fn begin(folder: &Path) -> Result<TokenizerInWork, LoadError> {
+        tokenize::begin_tokenizer(folder)
+    }
+
+    /// What was begun.
+    pub(super) fn read(begun: TokenizerInWork) -> Result<Self, LoadError> {
+        Ok(Self { tokenizer: begun.wait()? })
     }
 
     /// The id of a token, special tokens included.

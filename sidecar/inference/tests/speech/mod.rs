@@ -23,8 +23,12 @@ impl Clip {
 }
 
 pub(crate) fn load(folder: &Path, dtype: Dtype) -> Box<dyn Engine> {
-    let options =
-        LoadOptions { dtype, pickle: PicklePolicy::Refused, processor: Arc::new(Processor::whole()) };
+    let options = LoadOptions {
+        dtype,
+        pickle: PicklePolicy::Refused,
+        processor: Arc::new(Processor::whole()),
+        packed: None,
+    };
     ostler_inference::load::load(folder, Task::AutomaticSpeechRecognition, &options).expect("a model")
 }
 

@@ -61,6 +61,19 @@ fn what_misses_its_target_says_by_how_much() {
 }
 
 #[test]
+fn a_time_of_its_own_is_a_target_too() {
+    let with = |own: f64| {
+        judged(
+            "load-packed",
+            vec![measured(&[own], &[], ""), measured(&[0.01], &[], ""), measured(&[0.2], &[], "")],
+        )
+        .met
+    };
+    assert_eq!(with(0.05), Met::Yes);
+    assert_eq!(with(0.07), Met::No(vec!["70 ms instead of 60".to_owned()]));
+}
+
+#[test]
 fn a_recording_may_not_have_more_wrong_words_than_the_peers() {
     let good = "one two three four";
     let bad = "one two three for";

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::arena::Arena;
 use crate::instructions::Instructions;
 use crate::team::Team;
 use crate::vector::portable::{from_bfloat16, to_bfloat16};
@@ -192,12 +193,46 @@ fn overlapping_rows_are_a_convolution() {
 }
 
 #[test]
-fn the_size_is_known_before() {
+fn the_size_is_known_before_and_is_all_that_an_arena_needs() {
     for format in FORMATS {
-        let layer = Linear::new(Kernels::best(), format, 70, 50, &numbers(3500, 8), Some(&numbers(70, 9)));
+        let (kernels, weights, bias) = (Kernels::best(), numbers(3500, 8), numbers(70, 9));
+        let layer = Linear::new(kernels, format, 70, 50, &weights, Some(&bias));
         let held = layer.panels.len() + 4 * (layer.bias.len() + layer.scales.len() + layer.totals.len());
-        assert_eq!(held as u64, Linear::bytes(format, 70, 50, true));
+        let shape = LinearShape { kernels, format, outputs: 70, inputs: 50, has_bias: true };
+        assert_eq!(held as u64, shape.bytes());
+        let mut arena = Arena::new(shape.bytes()).unwrap();
+        let mut builder = LinearBuilder::within(shape, &mut arena).unwrap();
+        builder.bias_mut().copy_from_slice(&bias);
+        // Blocks may be set in any order.
+        let mut blocks: Vec<_> = builder.blocks_mut(70).collect();
+        assert_eq!(blocks.iter().map(RowBlock::rows).collect::<Vec<_>>(), [0..64, 64..70]);
+        for block in blocks.iter_mut().rev() {
+            for row in block.rows() {
+                block.set(row, &weights[row * 50..][..50]);
+            }
+        }
+        let other = builder.finish();
+        assert_eq!(&layer.panels[..], &other.panels[..]);
+        assert_eq!(&layer.bias[..], &other.bias[..]);
+        assert_eq!((&layer.scales[..], &layer.totals[..]), (&other.scales[..], &other.totals[..]));
+        assert_eq!(arena.bytes().unwrap().len() as u64, shape.bytes());
+        let mut small = Arena::new(0).unwrap();
+        assert!(LinearBuilder::within(LinearShape { outputs: 1 << 20, ..shape }, &mut small).is_none());
     }
+}
+
+#[test]
+fn a_hollow_layer_has_a_shape_and_computes_nothing() {
+    let kernels = Kernels::best();
+    let shape = LinearShape { kernels, format: Format::Int8, outputs: 70, inputs: 50, has_bias: true };
+    let layer = shape.hollow();
+    assert_eq!((layer.outputs(), layer.inputs(), layer.format()), (70, 50, Format::Int8));
+    let mut inputs = Inputs::new(1, 50);
+    layer.prepare(&mut inputs, 0, &[0.0; 50]);
+    let compute = || layer.forward_here(&inputs, 1, &mut [0.0; 70], 70, Write::Set);
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(compute)).is_err());
+    let embed = || layer.weight_row(0, &mut [0.0; 50]);
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(embed)).is_err());
 }
 
 /// The bytes, scale and total of a row, as they are defined.

@@ -53,7 +53,7 @@ proptest! {
     #[test]
     fn layer_norm_is_its_definition(count in 1usize..600, seed: u64, offset in -100f32..100.0) {
         let row: Vec<f32> = numbers(count, seed).iter().map(|number| number + offset).collect();
-        let norm = LayerNorm { gain: numbers(count, seed ^ 1), bias: numbers(count, seed ^ 2), epsilon: 1e-5 };
+        let norm = LayerNorm { gain: numbers(count, seed ^ 1).into(), bias: numbers(count, seed ^ 2).into(), epsilon: 1e-5 };
         let mean = row.iter().map(|x| f64::from(*x)).sum::<f64>() / count as f64;
         let variance = row.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / count as f64;
         for instructions in Instructions::supported() {

@@ -4,6 +4,7 @@ use ostler_crds::names::Dtype;
 
 use super::*;
 use crate::seq2seq::config::{self, Family};
+use crate::weights::Purpose;
 use crate::weights::pickle::PicklePolicy;
 
 const INT8: Dtype = Dtype::Int8;

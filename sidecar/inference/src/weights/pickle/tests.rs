@@ -274,6 +274,7 @@ fn a_repository_with_a_pickle_alone_becomes_an_engine() {
         dtype: ostler_crds::names::Dtype::Float32,
         pickle: policy(scratch.path()),
         processor: std::sync::Arc::new(crate::processor::Processor::whole()),
+        packed: None,
     };
     let task = ostler_crds::names::Task::Translation;
     let footprint = crate::load::inspect(&folder, task, &options).unwrap();

@@ -29,7 +29,7 @@ fn open(folder: &Path, purpose: Purpose) -> Result<Weights, LoadError> {
     Weights::open(folder, &PicklePolicy::Refused, purpose)
 }
 
-fn numbers(tensor: &Tensor) -> Vec<f32> {
+fn numbers(tensor: &candle_core::Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 

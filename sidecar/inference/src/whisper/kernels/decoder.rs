@@ -1,6 +1,6 @@
 //! The decoder's weights, and a window's keys and values as it reads them.
 
-use ostler_kernels::{Format, Inputs, Kernels, KeyValues, Lanes, LayerNorm, Linear, Rows, Write};
+use ostler_kernels::{Format, Inputs, Kernels, KeyValues, Lanes, LayerNorm, Linear, Numbers, Rows, Write};
 
 use super::encoder::States;
 use super::layer_weights::LayerWeights;
@@ -19,7 +19,7 @@ pub(super) struct Decoder {
     /// The embedding of tokens where it is not the output projection's rows.
     embedding: Option<Linear>,
     /// A row for each position.
-    pub(super) positions: Vec<f32>,
+    pub(super) positions: Numbers<f32>,
     pub(super) layers: Vec<DecoderLayer>,
     pub(super) norm: LayerNorm,
     pub(super) width: usize,

@@ -4,8 +4,8 @@
 //! feed-forward part and the next layer's projections without leaving a processor's cache.
 
 use ostler_kernels::{
-    Activation, AttentionScratch, Format, Frames, Inputs, Kernels, KeyValues, Lanes, LayerNorm, Linear, Rows,
-    Write,
+    Activation, AttentionScratch, Format, Frames, Inputs, Kernels, KeyValues, Lanes, LayerNorm, Linear,
+    Numbers, Rows, Write,
 };
 
 use super::layer_weights::LayerWeights;
@@ -26,7 +26,7 @@ pub(super) struct Encoder {
     first: Linear,
     second: Linear,
     /// A row for each position.
-    positions: Vec<f32>,
+    positions: Numbers<f32>,
     layers: Vec<EncoderLayer>,
     norm: LayerNorm,
     attention: Format,
