@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test bench bounds lint crds prerequisites
+.PHONY: help demo demo-down test soak bench bounds lint crds prerequisites
 
 # The test cluster makes interfaces and mounts. Everything else runs as whoever called.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo --preserve-env env "PATH=$$PATH" "HOME=$$HOME"')
@@ -29,6 +29,9 @@ demo-down: ## Remove everything that the demo made.
 
 test: prerequisites ## Run everything: lints, unit, property, control plane and whole cluster tests.
 	@scripts/test.sh
+
+soak: prerequisites ## Look at every state of the model manager's small worlds, and play long random histories in larger ones.
+	OSTLER_SOAK=1 cargo test --release -p ostler-sidecar --lib residency -- --nocapture
 
 bench: prerequisites ## Measure the models against CTranslate2, faster-whisper, torch and whisper.cpp, and write docs/benchmarks.md.
 	@# BENCH takes more options: make bench BENCH="--rows whisper-int8 --repetitions 3"

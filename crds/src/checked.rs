@@ -9,7 +9,7 @@ mod memory;
 mod models;
 
 pub use error::SpecError;
-pub use memory::{CheckedMemory, memory};
+pub use memory::{CheckedMemory, memory, task_limits};
 pub use models::{Artifact, CheckedModel, CheckedVersion, models};
 
 /// The longest name of a `ModelDeployment`: names of children add to it and are labels of at most 63 characters.

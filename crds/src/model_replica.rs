@@ -136,6 +136,10 @@ pub struct ReportedVersion {
     pub revision: String,
     /// Where it stands.
     pub state: VersionState,
+    /// Whether it has been loaded and proved at this revision since the process started. It may have been unloaded since,
+    /// for others or because nobody used it, and the next request loads it again.
+    #[serde(default)]
+    pub proven: bool,
     /// The bytes that it holds in memory.
     #[serde(default)]
     pub resident_bytes: i64,

@@ -118,6 +118,21 @@ pub enum Task {
 impl Task {
     /// The tasks whose models turn text into vectors. Repositories name either, and one engine does both.
     pub const EMBEDDING: [Self; 2] = [Self::FeatureExtraction, Self::SentenceSimilarity];
+
+    /// Every task.
+    const ALL: [Self; 5] = [
+        Self::AutomaticSpeechRecognition,
+        Self::Translation,
+        Self::TextClassification,
+        Self::FeatureExtraction,
+        Self::SentenceSimilarity,
+    ];
+
+    /// The task of a name, such as `translation`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|task| task.to_string() == name)
+    }
 }
 
 impl fmt::Display for Task {

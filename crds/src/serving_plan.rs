@@ -3,6 +3,8 @@
 //!
 //! What needs a new pod when it changes (image, memory, cache, placement) is in the pod's template and not here.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::names::{
@@ -29,6 +31,9 @@ pub struct ServingPlan {
     /// Salts the hash that assigns subjects to versions, so that two deployments split differently.
     /// The `ModelDeployment`'s namespace and name, joined by `/`.
     pub salt: String,
+    /// The most bytes that all models of a task take together.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub task_limit_bytes: BTreeMap<Task, u64>,
     /// The models, in the order of the spec, which is also the order of preloading.
     pub models: Vec<PlannedModel>,
 }
@@ -51,6 +56,12 @@ pub struct PlannedModel {
     /// operator wrote, and where the spec leaves it to the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub long_form: Option<LongForm>,
+    /// The most bytes that all its versions and language pairs take together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit_bytes: Option<u64>,
+    /// A version that nobody has used for so long is unloaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_seconds: Option<u32>,
     /// The version for whoever asks for none and is in no other version's share.
     pub default_version: VersionName,
     /// Versions tried in order when the chosen one cannot load.

@@ -206,6 +206,7 @@ pub(crate) fn reported(name: &str, state: VersionState, digit: char) -> Reported
         language_pair: pair.to_owned(),
         revision: commit(digit),
         state,
+        proven: state == VersionState::Loaded,
         resident_bytes: 0,
         progress: None,
         last_failure: (state == VersionState::FailedToLoad).then_some(failure),

@@ -26,10 +26,14 @@ pub fn entry<'a>(
     })
 }
 
-/// Whether every artifact of the version answers requests in this pod, at its pin.
+/// Whether every artifact of the version answers requests in this pod, at its pin. One that was loaded and has left
+/// memory for others, or because nobody used it, does: the next request brings it back.
 #[must_use]
 pub fn is_loaded(report: &ModelReplicaStatus, model: &PlannedModel, version: &PlannedVersion) -> bool {
-    version.artifacts.iter().all(|artifact| {
-        entry(report, model, version, artifact).is_some_and(|entry| entry.state == VersionState::Loaded)
-    })
+    let is_up = |entry: &ReportedVersion| match entry.state {
+        VersionState::Loaded => true,
+        VersionState::Cached | VersionState::Loading => entry.proven,
+        VersionState::Remote | VersionState::Downloading | VersionState::FailedToLoad => false,
+    };
+    version.artifacts.iter().all(|artifact| entry(report, model, version, artifact).is_some_and(is_up))
 }

@@ -50,6 +50,7 @@ pub fn validate(
         repin: deployment.metadata.annotations.as_ref().and_then(|all| all.get(REPIN_ANNOTATION)).cloned(),
         models: checked::models(&spec.models)?,
         memory,
+        task_limits: checked::task_limits(&spec.memory)?,
         gpu,
         cache: cache(spec.cache.as_ref(), settings.host_path_prefix.as_deref())?,
         hub_token: spec.hub.as_ref().and_then(token).transpose()?,

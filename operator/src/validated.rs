@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use ostler_crds::checked::{CheckedMemory, CheckedModel};
+use ostler_crds::names::Task;
 use serde_json::{Map, Value};
 
 /// A checked `ModelDeployment`.
@@ -22,6 +23,8 @@ pub struct ValidatedDeployment {
     pub models: Vec<CheckedModel>,
     /// The memory that models may use in each pod.
     pub memory: CheckedMemory,
+    /// The most bytes that all models of a task take together.
+    pub task_limits: BTreeMap<Task, u64>,
     /// The accelerator.
     pub gpu: Option<ValidatedGpu>,
     /// Where model files are kept.

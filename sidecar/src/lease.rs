@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ostler_crds::names::{Dtype, LanguagePair, ModelName, VersionName};
+use ostler_crds::status::FailureLocation;
 use ostler_inference::engine::{Control, Engine, Job, Output};
 use serde::Serialize;
 
@@ -32,6 +33,8 @@ pub struct Provenance {
 pub struct Fallback {
     /// The version that was chosen.
     pub chosen: VersionName,
+    /// In which part of the way it failed.
+    pub location: FailureLocation,
     /// Its failure in one PascalCase word.
     pub reason: String,
     /// Its failure for a person.

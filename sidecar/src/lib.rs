@@ -11,6 +11,7 @@ pub mod http;
 pub mod lease;
 pub mod loader;
 pub mod manager;
+pub mod memory_watch;
 pub mod metrics;
 pub mod model_loader;
 pub mod plan;

@@ -9,11 +9,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::lease::Lease;
 use crate::loader::Loader;
-use crate::residency::{Refusal, Settings, WaiterId};
-use crate::residency_task::{self, Command};
+use crate::memory_watch::MemoryWatch;
+use crate::residency::{FailedAttempt, RealMemory, Refusal, Settings, WaiterId};
+use crate::residency_task::{self, Channels, Command};
 use crate::routing::{self, Request, RouteError, VersionChoice};
 use crate::snapshot::Snapshot;
-use crate::target::{VersionFailure, VersionKey};
+use crate::target::VersionKey;
 
 /// How often a request is routed anew when the plan changes under it.
 const ROUTING_ATTEMPTS: usize = 3;
@@ -25,13 +26,13 @@ pub enum AcquireError {
     #[error(transparent)]
     Route(#[from] RouteError),
     /// The version, and every fallback, failed to load.
-    #[error("{key} cannot answer: {failure}")]
+    #[error("{key} cannot answer{}", first(attempts))]
     Unavailable {
         /// The chosen version.
         key: VersionKey,
-        /// Its last failure.
-        failure: VersionFailure,
-        /// When it is tried again; `None` where only a change of the plan can help.
+        /// The chosen version and its fallbacks, each with its failure, in the order of trying.
+        attempts: Vec<FailedAttempt>,
+        /// When the first of them is tried again; `None` where only a change of the plan can help.
         retry_after: Option<Duration>,
     },
     /// Too many requests wait for versions to load, or this one waited too long.
@@ -39,6 +40,8 @@ pub enum AcquireError {
     Busy {
         /// The chosen version.
         key: VersionKey,
+        /// Those that failed, and last the one that was waited for.
+        attempts: Vec<FailedAttempt>,
         /// When to try again.
         retry_after: Duration,
     },
@@ -53,6 +56,11 @@ pub enum AcquireError {
     ShuttingDown,
 }
 
+/// What became of the chosen version.
+fn first(attempts: &[FailedAttempt]) -> String {
+    attempts.first().map(|attempt| format!(": {}", attempt.failure)).unwrap_or_default()
+}
+
 /// A handle on the residency task. When the last clone is dropped, the task ends.
 #[derive(Clone)]
 pub struct Manager {
@@ -63,6 +71,7 @@ struct Shared {
     commands: mpsc::UnboundedSender<Command>,
     plan: watch::Sender<Arc<ServingPlan>>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    memory: watch::Receiver<Option<RealMemory>>,
     next_waiter: AtomicU64,
     is_draining: AtomicBool,
 }
@@ -71,12 +80,25 @@ impl Manager {
     /// Starts the residency task for a plan. It needs a tokio runtime.
     #[must_use]
     pub fn start(loader: Arc<dyn Loader>, settings: Settings, plan: ServingPlan) -> Self {
+        Self::start_watching(loader, settings, plan, None)
+    }
+
+    /// The same; with a `memory_watch`, the memory that is really there counts beside the budget.
+    #[must_use]
+    pub fn start_watching(
+        loader: Arc<dyn Loader>,
+        settings: Settings,
+        plan: ServingPlan,
+        memory_watch: Option<MemoryWatch>,
+    ) -> Self {
         let plan = Arc::new(plan);
-        let (commands, snapshots) = residency_task::start(loader, settings, Arc::clone(&plan));
+        let Channels { commands, snapshots, memory } =
+            residency_task::start(loader, settings, Arc::clone(&plan), memory_watch);
         let shared = Shared {
             commands,
             plan: watch::Sender::new(plan),
             snapshots,
+            memory,
             next_waiter: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
         };
@@ -107,6 +129,12 @@ impl Manager {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.shared.snapshots.borrow())
+    }
+
+    /// The memory of the process and of what bounds it, as it was measured last.
+    #[must_use]
+    pub fn memory(&self) -> Option<RealMemory> {
+        *self.shared.memory.borrow()
     }
 
     /// Hears of every change of what is loaded; transfers are told of twice a second.
@@ -182,8 +210,10 @@ impl Manager {
 impl From<Refusal> for AcquireError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Failed { key, failure, retry_after } => Self::Unavailable { key, failure, retry_after },
-            Refusal::Busy { key, retry_after } => Self::Busy { key, retry_after },
+            Refusal::Failed { key, attempts, retry_after } => {
+                Self::Unavailable { key, attempts, retry_after }
+            }
+            Refusal::Busy { key, attempts, retry_after } => Self::Busy { key, attempts, retry_after },
             Refusal::Removed { key } => Self::Removed { key },
         }
     }

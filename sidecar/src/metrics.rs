@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use crate::lease::Provenance;
+use crate::residency::RealMemory;
 use crate::snapshot::Snapshot;
 
 /// Latencies from a short translation to an hour of speech, in seconds.
@@ -44,6 +45,30 @@ struct Families {
     waiting_requests: IntGauge,
     ready: IntGauge,
     plan_generation: IntGauge,
+    memory: MemoryGauges,
+}
+
+/// What the system says of memory, beside what is accounted for.
+struct MemoryGauges {
+    process_bytes: IntGauge,
+    free_bytes: IntGauge,
+    limit_bytes: IntGauge,
+    stalled_percent: IntGauge,
+    drift_bytes: IntGauge,
+}
+
+impl MemoryGauges {
+    fn show(&self, memory: RealMemory, reserved_bytes: u64) {
+        self.process_bytes.set(clamp(memory.process_bytes));
+        self.free_bytes.set(clamp(memory.free_bytes));
+        self.limit_bytes.set(clamp(memory.limit_bytes));
+        self.stalled_percent.set(i64::from(memory.stalled_percent));
+        self.drift_bytes.set(clamp(memory.process_bytes).saturating_sub(clamp(reserved_bytes)));
+    }
+}
+
+fn clamp(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 impl Metrics {
@@ -79,12 +104,15 @@ impl Metrics {
         self.0.packed_weights.with_label_values(&[outcome]).inc();
     }
 
-    /// Everything as text, with the gauges set from a snapshot.
+    /// Everything as text, with the gauges set from a snapshot and from the last measurement of memory.
     ///
     /// # Errors
     /// [`MetricsError::Encode`].
-    pub fn text(&self, snapshot: &Snapshot) -> Result<String, MetricsError> {
+    pub fn text(&self, snapshot: &Snapshot, memory: Option<RealMemory>) -> Result<String, MetricsError> {
         self.0.show(snapshot);
+        if let Some(memory) = memory {
+            self.0.memory.show(memory, snapshot.reserved_bytes);
+        }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.0.registry.gather(), &mut text).map_err(MetricsError::Encode)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -147,12 +175,30 @@ impl Families {
             waiting_requests: gauge("ostler_waiting_requests", "Requests that wait for a version to load.")?,
             ready: gauge("ostler_ready", "1 once the Preload versions have been loaded.")?,
             plan_generation: gauge("ostler_plan_generation", "The generation of the plan that is obeyed.")?,
+            memory: MemoryGauges {
+                process_bytes: gauge("ostler_process_resident_bytes", "Bytes of the process in memory.")?,
+                free_bytes: gauge(
+                    "ostler_memory_free_bytes",
+                    "Bytes that can be had yet, under the cgroup's limit or from the machine.",
+                )?,
+                limit_bytes: gauge(
+                    "ostler_memory_limit_bytes",
+                    "The cgroup's limit, or the machine's memory.",
+                )?,
+                stalled_percent: gauge(
+                    "ostler_memory_stalled_percent",
+                    "The part of the last ten seconds in which nobody could run for want of memory.",
+                )?,
+                drift_bytes: gauge(
+                    "ostler_memory_drift_bytes",
+                    "Bytes of the process beyond what is reserved for models; below 0 while reserved ones are unused.",
+                )?,
+            },
             registry,
         })
     }
 
     fn show(&self, snapshot: &Snapshot) {
-        let clamp = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.version_state.reset();
         self.version_failure.reset();
         self.resident_bytes.reset();

@@ -2,7 +2,9 @@
 //!
 //! What it promises, whatever happens in whatever order:
 //! - The bytes reserved never exceed the budget. Bytes being freed count until they are free.
-//! - A leased or kept version is never evicted, and none before its minimum residency.
+//! - A load never starts over the limit of its model or its task.
+//! - A leased or kept version is never evicted, and none before its minimum residency unless the system itself runs
+//!   out of memory.
 //! - One load for each pin of a version, however many ask.
 //! - Every request is answered: granted, refused, or cancelled by its own caller.
 //! - Whatever is wanted ends loaded or failed, once what was set in motion has reported back.
@@ -13,19 +15,22 @@ mod budget;
 mod entry;
 mod event;
 mod failures;
+mod leaving;
 mod lru;
 mod machine;
+mod pressure;
 mod table;
 mod waiting;
 
 pub use backoff::Backoff;
-pub use budget::{Budget, Footprint};
+pub use budget::{Budget, Footprint, Scope, Shortage};
 pub use entry::FailureRecord;
-pub use event::{Attempt, Effect, EntryId, Event, Moment, Refusal, Settings, WaiterId};
+pub use event::{Attempt, Effect, EntryId, Event, FailedAttempt, Moment, Refusal, Settings, WaiterId};
+pub use pressure::RealMemory;
 
 use std::collections::BTreeMap;
 
-use ostler_crds::names::LoadPolicy;
+use ostler_crds::names::{LoadPolicy, ModelName, Task};
 use ostler_crds::status::VersionState;
 
 use crate::target::{Target, VersionFailure, VersionKey};
@@ -34,7 +39,7 @@ use machine::Machine;
 use table::Waiter;
 
 /// The state machine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Residency {
     machine: Machine,
     has_plan: bool,
@@ -83,6 +88,7 @@ impl Residency {
                 self.failed(entry, attempt, failure, jitter, now)
             }
             Event::Freed { entry } => self.freed(entry),
+            Event::Measured { memory } => self.machine.measured(memory, &mut effects),
             Event::Tick => true,
         };
         if must_advance {
@@ -106,11 +112,10 @@ impl Residency {
             .table
             .entries
             .values()
-            .filter(|entry| self.machine.is_short_of_memory && entry.is_loaded());
-        let ends = residencies
-            .map(|entry| entry.loaded_at + self.machine.settings.minimum_residency)
-            .filter(|end| *end > now);
-        deadlines.chain(retries).chain(ends).min()
+            .filter(|entry| self.machine.shortage.is_some() && entry.is_loaded());
+        let ends = residencies.map(|entry| entry.stays_until).filter(|end| *end > now);
+        let idle = self.machine.table.entries.values().filter_map(|entry| entry.idle_at(now));
+        deadlines.chain(retries).chain(ends).chain(idle).min()
     }
 
     /// Whether the `Preload` versions of the first plan have been loaded and proved. It stays true.
@@ -172,6 +177,7 @@ impl Residency {
             entry.in_plan = false;
             pins.entry(entry.target.key.clone()).or_default().push(*id);
         }
+        let limits = Limits::of(&targets);
         let mut desired = BTreeMap::new();
         for (place, target) in targets.into_iter().enumerate() {
             let key = target.key.clone();
@@ -199,6 +205,14 @@ impl Residency {
             desired.insert(key, id);
         }
         self.machine.table.desired = desired;
+        // Whatever a request has tried in vain may be another one now.
+        for waiter in self.machine.table.waiters.values_mut() {
+            waiter.position = 0;
+            waiter.failed.clear();
+        }
+        for entry in self.machine.table.entries.values_mut().filter(|entry| !entry.in_plan) {
+            limits.put_on(&mut entry.target);
+        }
         let retired = self.machine.table.entries.iter().filter(|(_, entry)| !entry.in_plan);
         self.machine.table.retired = retired.map(|(id, _)| *id).collect();
         true
@@ -213,11 +227,11 @@ impl Residency {
         effects: &mut Vec<Effect>,
     ) -> bool {
         let deadline = now + self.machine.settings.max_wait;
-        let waiter = Waiter { candidates, planned_pin_only, position: 0, first_failure: None, deadline };
+        let waiter = Waiter { candidates, planned_pin_only, position: 0, failed: Vec::new(), deadline };
         self.machine.table.waiters.insert(id, waiter);
         waiting::settle(&mut self.machine.table, id, now, effects);
         if self.machine.table.waiters.len() > self.machine.settings.max_waiters {
-            waiting::refuse_as_busy(&mut self.machine.table, id, effects);
+            self.machine.refuse_as_busy(id, now, effects);
         }
         // A request that was granted at once changes nothing for anybody else.
         !matches!(effects.as_slice(), [Effect::Grant { instead_of: None, .. }])
@@ -227,7 +241,7 @@ impl Residency {
         let Some(entry) = self.machine.table.entries.get_mut(&id) else { return false };
         entry.leases = entry.leases.saturating_sub(1);
         entry.last_used = now;
-        entry.leases == 0 && (self.machine.is_short_of_memory || !entry.in_plan)
+        entry.leases == 0 && (self.machine.shortage.is_some() || !entry.in_plan)
     }
 
     fn prepared(&mut self, id: EntryId, attempt: Attempt, footprint: Footprint) -> bool {
@@ -242,7 +256,7 @@ impl Residency {
     }
 
     fn loaded(&mut self, id: EntryId, attempt: Attempt, now: Moment, effects: &mut Vec<Effect>) -> bool {
-        let is_wanted = self.machine.table.wanted().contains(&id);
+        let is_wanted = self.machine.table.wanted().contains(&id) || self.machine.table.is_preferred(id);
         let Some(entry) = self.machine.table.entries.get_mut(&id) else { return false };
         let State::Loading { attempt: current, bytes, instances } = entry.state else { return false };
         if current != attempt {
@@ -253,7 +267,7 @@ impl Residency {
         entry.last_failure = None;
         entry.proven = true;
         entry.called = false;
-        entry.loaded_at = now;
+        entry.stays_until = now + self.machine.settings.residency(now.saturating_sub(entry.load_began_at));
         entry.last_used = now;
         entry.state = State::Loaded { bytes: held, instances };
         if !is_wanted {
@@ -292,6 +306,25 @@ impl Residency {
             }
             _ => false,
         }
+    }
+}
+
+/// The limits of a plan, which hold for the pins that it no longer has too.
+struct Limits {
+    models: BTreeMap<ModelName, Option<u64>>,
+    tasks: BTreeMap<Task, Option<u64>>,
+}
+
+impl Limits {
+    fn of(targets: &[Target]) -> Self {
+        let models = targets.iter().map(|target| (target.key.model.clone(), target.model_limit_bytes));
+        let tasks = targets.iter().map(|target| (target.task, target.task_limit_bytes));
+        Self { models: models.collect(), tasks: tasks.collect() }
+    }
+
+    fn put_on(&self, target: &mut Target) {
+        target.model_limit_bytes = self.models.get(&target.key.model).copied().flatten();
+        target.task_limit_bytes = self.tasks.get(&target.task).copied().flatten();
     }
 }
 

@@ -16,9 +16,12 @@ use tokio::time::Instant;
 
 use crate::lease::Lease;
 use crate::loader::{Loader, Prepared};
+use crate::memory_watch::MemoryWatch;
 use crate::pool::Slots;
 use crate::progress::Meter;
-use crate::residency::{Attempt, Effect, EntryId, Event, Moment, Refusal, Residency, Settings, WaiterId};
+use crate::residency::{
+    Attempt, Effect, EntryId, Event, Moment, RealMemory, Refusal, Residency, Settings, WaiterId,
+};
 use crate::snapshot::Snapshot;
 use crate::target::{Target, VersionFailure, VersionKey, targets};
 use observe::{Sources, observe};
@@ -26,6 +29,9 @@ use transfer::Transfer;
 
 /// How often running transfers are measured and told of.
 const TRANSFER_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often the memory that is really there is measured.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the task is told.
 pub(crate) enum Command {
@@ -48,6 +54,16 @@ pub(crate) enum Command {
     Loaded { entry: EntryId, attempt: Attempt, outcome: Result<Arc<dyn Engine>, VersionFailure> },
     /// An engine's memory is free.
     Freed(EntryId),
+    /// The memory of the process and of what bounds it was measured.
+    Measured(RealMemory),
+}
+
+/// The ways to and from a running task.
+pub(crate) struct Channels {
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// The last measurement of memory, where there is one.
+    pub(crate) memory: watch::Receiver<Option<RealMemory>>,
 }
 
 /// Starts the task. It ends when every sender, those in leases too, is gone.
@@ -55,7 +71,8 @@ pub(crate) fn start(
     loader: Arc<dyn Loader>,
     settings: Settings,
     plan: Arc<ServingPlan>,
-) -> (mpsc::UnboundedSender<Command>, watch::Receiver<Arc<Snapshot>>) {
+    memory_watch: Option<MemoryWatch>,
+) -> Channels {
     let (commands, received) = mpsc::unbounded_channel();
     let mut task = Task {
         residency: Residency::new(settings),
@@ -74,11 +91,32 @@ pub(crate) fn start(
         least_percent: 0,
         budget_bytes: settings.budget.bytes,
         snapshots: watch::Sender::new(Arc::new(Snapshot::default())),
+        memory: watch::Sender::new(None),
     };
     task.hear(Command::Plan(plan));
-    let snapshots = task.snapshots.subscribe();
+    let (snapshots, memory) = (task.snapshots.subscribe(), task.memory.subscribe());
     tokio::spawn(task.run(received));
-    (commands, snapshots)
+    if let Some(memory_watch) = memory_watch {
+        tokio::spawn(measure_memory(memory_watch, commands.downgrade()));
+    }
+    Channels { commands, snapshots, memory }
+}
+
+/// Tells the task of the memory that is really there, until the task has ended.
+async fn measure_memory(memory_watch: MemoryWatch, commands: mpsc::WeakUnboundedSender<Command>) {
+    let memory_watch = Arc::new(memory_watch);
+    let mut interval = tokio::time::interval(MEASURE_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let memory_watch = Arc::clone(&memory_watch);
+        // The kernel adds some of the figures up while they are read, which takes a while on a large machine.
+        let measured = tokio::task::spawn_blocking(move || memory_watch.measure()).await;
+        let Some(commands) = commands.upgrade() else { return };
+        if let Ok(Some(memory)) = measured {
+            let _ = commands.send(Command::Measured(memory));
+        }
+    }
 }
 
 struct Loaded {
@@ -105,6 +143,7 @@ struct Task {
     least_percent: u8,
     budget_bytes: u64,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    memory: watch::Sender<Option<RealMemory>>,
 }
 
 impl Task {
@@ -185,6 +224,10 @@ impl Task {
                 Err(failure) => self.feed_failure(entry, attempt, failure),
             },
             Command::Freed(entry) => self.feed(Event::Freed { entry }),
+            Command::Measured(memory) => {
+                self.memory.send_replace(Some(memory));
+                self.feed(Event::Measured { memory })
+            }
         }
     }
 
@@ -199,10 +242,23 @@ impl Task {
     fn feed(&mut self, event: Event) -> bool {
         let is_request = matches!(event, Event::Wanted { .. });
         let is_release = matches!(event, Event::Released { .. });
+        let measured = match &event {
+            Event::Measured { memory } => Some(*memory),
+            _ => None,
+        };
         let effects = self.residency.handle(event, self.now());
-        // The way of a warm request: granted at once, given back, and nothing else moves.
+        if let (Some(memory), [Effect::Unload { .. }, ..]) = (measured, effects.as_slice()) {
+            let RealMemory { free_bytes, limit_bytes, stalled_percent, .. } = memory;
+            tracing::warn!(
+                free_bytes,
+                limit_bytes,
+                stalled_percent,
+                "memory runs out: idle versions leave early"
+            );
+        }
+        // The way of a warm request: granted at once, given back, and nothing else moves; or a look at the memory.
         let is_warm = match effects.as_slice() {
-            [] => is_release,
+            [] => is_release || measured.is_some(),
             [Effect::Grant { .. }] => is_request,
             _ => false,
         };

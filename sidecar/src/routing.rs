@@ -64,9 +64,19 @@ pub enum RouteError {
     UnknownVersion {
         /// The model.
         model: String,
-        /// What was asked for: a name or a commit.
+        /// What was asked for.
         version: String,
         /// What there is.
+        known: Vec<String>,
+    },
+    /// No version of the model is at this commit, or not any more.
+    #[error("no version of the model {model:?} is at {commit} any more; there are: {}", known.join(", "))]
+    CommitGone {
+        /// The model.
+        model: String,
+        /// What was asked for.
+        commit: String,
+        /// The versions and what they are at.
         known: Vec<String>,
     },
     /// The model does not translate between these languages.
@@ -178,8 +188,12 @@ fn explicit<'plan>(
     choice: &VersionChoice,
     pair: Option<&LanguagePair>,
 ) -> Result<&'plan PlannedVersion, RouteError> {
-    let (found, asked) = match choice {
-        VersionChoice::Name(name) => (version(model, name), name.to_string()),
+    match choice {
+        VersionChoice::Name(name) => version(model, name).ok_or_else(|| RouteError::UnknownVersion {
+            model: model.name.to_string(),
+            version: name.to_string(),
+            known: model.versions.iter().map(|version| version.name.to_string()).collect(),
+        }),
         VersionChoice::Commit(commit) => {
             let has_commit = |version: &&PlannedVersion| match pair {
                 Some(_) => {
@@ -187,14 +201,22 @@ fn explicit<'plan>(
                 }
                 None => version.artifacts.iter().any(|artifact| artifact.commit.as_ref() == Some(commit)),
             };
-            (model.versions.iter().find(has_commit), commit.to_string())
+            model.versions.iter().find(has_commit).ok_or_else(|| RouteError::CommitGone {
+                model: model.name.to_string(),
+                commit: commit.to_string(),
+                known: model.versions.iter().flat_map(|version| pins(version, pair)).collect(),
+            })
         }
+    }
+}
+
+/// `version at commit` for each set of files of a version, or for the one of a pair.
+fn pins(version: &PlannedVersion, pair: Option<&LanguagePair>) -> impl Iterator<Item = String> {
+    let is_asked = move |artifact: &&PlannedArtifact| {
+        pair.is_none() || artifact.language_pair.is_none() || artifact.language_pair.as_ref() == pair
     };
-    found.ok_or_else(|| RouteError::UnknownVersion {
-        model: model.name.to_string(),
-        version: asked,
-        known: model.versions.iter().map(|version| version.name.to_string()).collect(),
-    })
+    let commits = version.artifacts.iter().filter(is_asked).filter_map(|artifact| artifact.commit.as_ref());
+    commits.map(|commit| format!("{} at {commit}", version.name))
 }
 
 fn missing_pair(model: &PlannedModel, version: &PlannedVersion, pair: Option<&LanguagePair>) -> RouteError {

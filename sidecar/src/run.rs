@@ -19,6 +19,7 @@ use crate::config::{ComputeConfig, Config, HubConfig, Origin};
 use crate::http;
 use crate::http::server::{ServerBounds, serve};
 use crate::manager::Manager;
+use crate::memory_watch::MemoryWatch;
 use crate::metrics::{Metrics, MetricsError};
 use crate::model_loader::ModelLoader;
 use crate::plan::{ReadError, follow, keep_resolving, read_manifest, read_plan, resolve};
@@ -78,7 +79,8 @@ pub async fn run(
     if config.packed_cache {
         loader = loader.with_packed_cache(metrics.clone());
     }
-    let manager = Manager::start(Arc::new(loader), Settings::with_budget(budget), plan);
+    let settings = Settings::with_budget(budget);
+    let manager = Manager::start_watching(Arc::new(loader), settings, plan, Some(MemoryWatch::new()));
     let state = AppState { manager: manager.clone(), limits: Limits::default(), metrics };
 
     let mut background = JoinSet::new();

@@ -47,6 +47,8 @@ pub struct VersionSnapshot {
     pub revision: String,
     /// Where it stands.
     pub state: VersionState,
+    /// Whether it has been loaded and proved at least once.
+    pub proven: bool,
     /// The bytes that it holds in memory.
     pub resident_bytes: u64,
     /// The transfer under way.

@@ -52,6 +52,12 @@ pub struct Target {
     pub keep: bool,
     /// Requests worked on at once.
     pub instances: u32,
+    /// The most bytes that all versions of its model take together.
+    pub model_limit_bytes: Option<u64>,
+    /// The most bytes that all models of its task take together.
+    pub task_limit_bytes: Option<u64>,
+    /// It is unloaded when nobody has used it for so long.
+    pub idle_time: Option<Duration>,
 }
 
 impl Target {
@@ -88,6 +94,9 @@ pub fn targets(plan: &ServingPlan) -> Vec<Target> {
                     load: model.load,
                     keep: model.keep,
                     instances: model.instances.max(1),
+                    model_limit_bytes: model.memory_limit_bytes,
+                    task_limit_bytes: plan.task_limit_bytes.get(&model.task).copied(),
+                    idle_time: model.idle_seconds.map(|seconds| Duration::from_secs(seconds.into())),
                 });
             }
         }

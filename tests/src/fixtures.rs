@@ -1,5 +1,7 @@
 //! Objects for tests, built step by step.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -16,7 +18,8 @@ pub struct DeploymentBuilder(ModelDeployment);
 /// Begins a `ModelDeployment` of one replica and no models.
 #[must_use]
 pub fn deployment(name: &str) -> DeploymentBuilder {
-    let memory = MemorySpec { host: Quantity("1Gi".to_owned()), evict_above: 80, evict_to: 70 };
+    let host = Quantity("1Gi".to_owned());
+    let memory = MemorySpec { host, evict_above: 80, evict_to: 70, limits: BTreeMap::new() };
     DeploymentBuilder(ModelDeployment::new(
         name,
         ModelDeploymentSpec {
@@ -83,6 +86,8 @@ pub fn model(name: &str, task: Task) -> ModelBuilder {
         keep: false,
         instances: 1,
         long_form: None,
+        memory_limit: None,
+        idle_seconds: None,
         language_pairs: Vec::new(),
         default_version: None,
         versions: Vec::new(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::SpecError;
+use super::memory::amount;
 use crate::model_deployment::{ModelSpec, VersionSpec};
 use crate::names::{
     Dtype, LANGUAGE_PAIR_PLACEHOLDER, LanguagePair, LoadPolicy, LongForm, ModelName, NameError, StorageUri,
@@ -17,6 +18,8 @@ const MAX_VERSIONS: usize = 8;
 const MAX_LANGUAGE_PAIRS: usize = 64;
 /// Most requests worked on at once, as in the CRD.
 const MAX_INSTANCES: u32 = 64;
+/// The longest idle time in seconds, as in the CRD: a year.
+const MAX_IDLE_SECONDS: u32 = 31_536_000;
 
 /// A checked model.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +36,10 @@ pub struct CheckedModel {
     pub instances: u32,
     /// How long speech is worked on where a request does not say; `None` of other tasks, and where nobody said.
     pub long_form: Option<LongForm>,
+    /// The most bytes that all its versions and language pairs take together.
+    pub memory_limit_bytes: Option<u64>,
+    /// A version that nobody has used for so long is unloaded.
+    pub idle_seconds: Option<u32>,
     /// Takes what the other versions leave of 100 percent.
     pub default_version: VersionName,
     /// Tried in order when the chosen version cannot load.
@@ -103,6 +110,10 @@ fn model(path: &str, spec: &ModelSpec) -> Result<CheckedModel, SpecError> {
         let expectation = "it is for models of task automatic-speech-recognition, leave it out";
         return Err(SpecError::out_of_range(&format!("{path}.longForm"), long_form, expectation));
     }
+    let memory_limit = |quantity| {
+        let expectation = "write an amount above 0, or leave it out for no limit but memory.host";
+        amount(&format!("{path}.memoryLimit"), quantity, expectation)
+    };
     let fallback = spec
         .fallback
         .iter()
@@ -117,9 +128,20 @@ fn model(path: &str, spec: &ModelSpec) -> Result<CheckedModel, SpecError> {
         keep: spec.keep,
         instances,
         long_form: spec.long_form,
+        memory_limit_bytes: spec.memory_limit.as_ref().map(memory_limit).transpose()?,
+        idle_seconds: spec.idle_seconds.map(|seconds| idle_seconds(path, seconds)).transpose()?,
         default_version,
         fallback,
         versions,
+    })
+}
+
+fn idle_seconds(path: &str, seconds: i32) -> Result<u32, SpecError> {
+    let checked = u32::try_from(seconds).ok().filter(|seconds| (1..=MAX_IDLE_SECONDS).contains(seconds));
+    checked.ok_or_else(|| {
+        let expectation =
+            "write 1 to 31536000 seconds, or leave it out to keep versions until memory runs short";
+        SpecError::out_of_range(&format!("{path}.idleSeconds"), seconds, expectation)
     })
 }
 

@@ -91,6 +91,15 @@ fn what_is_wrong_with_models_is_named_by_its_path() {
         ),
         (vec![model("x", json!({"instances": 65}))], "spec.models[0].instances: 65 is not allowed"),
         (
+            vec![model("x", json!({"memoryLimit": "0"}))],
+            "spec.models[0].memoryLimit: 0 is not allowed: write an amount above 0",
+        ),
+        (vec![model("x", json!({"memoryLimit": "3GB"}))], "spec.models[0].memoryLimit: \"3GB\" is no amount"),
+        (
+            vec![model("x", json!({"idleSeconds": 0}))],
+            "spec.models[0].idleSeconds: 0 is not allowed: write 1 to 31536000 seconds",
+        ),
+        (
             vec![model("t", json!({"versions": [version("v1", "hf://a/opus-{languagePair}", 0)]}))],
             "spec.models[0].versions[0].storageUri: {languagePair} needs languagePairs",
         ),
@@ -123,6 +132,30 @@ fn what_is_wrong_with_the_budget_is_named_by_its_path() {
         let refusal = memory(&spec).unwrap_err().to_string();
         assert!(refusal.starts_with(expected), "{refusal}\nis not\n{expected}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_limit_is_named_by_its_task() {
+    let cases = [
+        (
+            json!({"speech": "1Gi"}),
+            "spec.memory.limits[speech]: speech is not allowed: write automatic-speech",
+        ),
+        (
+            json!({"translation": "0"}),
+            "spec.memory.limits[translation]: 0 is not allowed: write an amount above 0",
+        ),
+        (json!({"translation": "x"}), "spec.memory.limits[translation]: \"x\" is no amount of bytes"),
+    ];
+    let limits = |limits: Value| -> MemorySpec {
+        serde_json::from_value(json!({"host": "1Gi", "limits": limits})).unwrap()
+    };
+    for (value, expected) in cases {
+        let refusal = task_limits(&limits(value)).unwrap_err().to_string();
+        assert!(refusal.starts_with(expected), "{refusal}\nis not\n{expected}");
+    }
+    let accepted = task_limits(&limits(json!({"translation": "1Ki", "text-classification": "2Ki"}))).unwrap();
+    assert_eq!(accepted, [(Task::Translation, 1024), (Task::TextClassification, 2048)].into());
 }
 
 #[test]

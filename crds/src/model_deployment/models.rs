@@ -1,5 +1,6 @@
 //! Which models are served: names, tasks, versions, traffic.
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,18 @@ pub struct ModelSpec {
     #[x_kube(validation = Rule::new("self >= 1 && self <= 64")
         .message("instances must be from 1 to 64"))]
     pub instances: i32,
+    /// The most memory that all versions and language pairs of this model take together, such as `3Gi`. Within it the
+    /// least recently used are evicted for others of the same model; a version that takes more alone fails as `TooLarge`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))")
+        .message("memoryLimit must be a quantity of bytes above 0, such as 3Gi; leave it out for no limit but memory.host"))]
+    pub memory_limit: Option<Quantity>,
+    /// Unload a version that nobody has used for so many seconds, 1 to 31536000, `keep` or not; the next request loads
+    /// it again. Without it a version stays until others need its memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 31536000")
+        .message("idleSeconds must be from 1 to 31536000 (a year); leave it out to keep versions until memory runs short"))]
+    pub idle_seconds: Option<i32>,
     /// Language pairs, such as `en-de`, at most 64. Each in turn replaces `{languagePair}` in `storageUri`, and is
     /// loaded and evicted by itself. A version without that placeholder has one set of files for every pair.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,5 +1,7 @@
 //! What each pod has: memory, accelerator, cache, the Hub's token, the sidecar's container.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{
     EmptyDirVolumeSource, EnvVar, PersistentVolumeClaimVolumeSource, ResourceRequirements, SecretKeySelector,
 };
@@ -28,6 +30,17 @@ pub struct MemorySpec {
     /// Evict until this percentage of the budget is reached.
     #[serde(default = "default_evict_to")]
     pub evict_to: i32,
+    /// The most memory that all models of a task take together, by the task's name, such as
+    /// `{automatic-speech-recognition: 4Gi}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 8))]
+    #[x_kube(
+        validation = Rule::new("self.all(task, task in ['automatic-speech-recognition', 'translation', 'text-classification', 'feature-extraction', 'sentence-similarity'])")
+            .message("memory.limits must name tasks: automatic-speech-recognition, translation, text-classification, feature-extraction or sentence-similarity"),
+        validation = Rule::new("self.all(task, isQuantity(string(self[task])) && quantity(string(self[task])).isGreaterThan(quantity('0')))")
+            .message("memory.limits must be quantities of bytes above 0, such as 4Gi; leave a task out for no limit but memory.host")
+    )]
+    pub limits: BTreeMap<String, Quantity>,
 }
 
 fn default_evict_above() -> i32 {

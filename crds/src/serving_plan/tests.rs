@@ -34,14 +34,17 @@ fn version() -> impl Strategy<Value = PlannedVersion> {
 }
 
 fn model() -> impl Strategy<Value = PlannedModel> {
-    ("[a-z][a-z0-9-]{0,8}[a-z0-9]", any::<bool>(), 1_u32..=64, vec(version(), 1..4)).prop_map(
-        |(name, keep, instances, versions)| PlannedModel {
+    let bounds = (option::of(1_u64..1 << 40), option::of(1_u32..=31_536_000));
+    ("[a-z][a-z0-9-]{0,8}[a-z0-9]", any::<bool>(), 1_u32..=64, bounds, vec(version(), 1..4)).prop_map(
+        |(name, keep, instances, (memory_limit_bytes, idle_seconds), versions)| PlannedModel {
             name: name.parse().unwrap(),
             task: Task::Translation,
             load: if keep { LoadPolicy::Preload } else { LoadPolicy::Lazy },
             keep,
             instances,
             long_form: keep.then_some(LongForm::Batched),
+            memory_limit_bytes,
+            idle_seconds,
             default_version: versions[0].name.clone(),
             fallback: versions.iter().map(|version| version.name.clone()).collect(),
             versions,
@@ -50,8 +53,13 @@ fn model() -> impl Strategy<Value = PlannedModel> {
 }
 
 fn plan() -> impl Strategy<Value = ServingPlan> {
-    (any::<i64>(), "[a-z]{1,8}/[a-z]{1,8}", vec(model(), 0..4))
-        .prop_map(|(generation, salt, models)| ServingPlan { format: PLAN_FORMAT, generation, salt, models })
+    let limits = option::of(1_u64..1 << 40).prop_map(|limit| limit.map(|limit| (Task::Translation, limit)));
+    (any::<i64>(), "[a-z]{1,8}/[a-z]{1,8}", limits, vec(model(), 0..4)).prop_map(
+        |(generation, salt, limits, models)| {
+            let task_limit_bytes = limits.into_iter().collect();
+            ServingPlan { format: PLAN_FORMAT, generation, salt, task_limit_bytes, models }
+        },
+    )
 }
 
 proptest! {
@@ -70,7 +78,13 @@ proptest! {
 }
 
 fn empty() -> ServingPlan {
-    ServingPlan { format: PLAN_FORMAT, generation: 3, salt: "media/video".to_owned(), models: Vec::new() }
+    ServingPlan {
+        format: PLAN_FORMAT,
+        generation: 3,
+        salt: "media/video".to_owned(),
+        task_limit_bytes: BTreeMap::new(),
+        models: Vec::new(),
+    }
 }
 
 #[test]
@@ -126,6 +140,8 @@ fn the_form_on_the_wire_is_the_agreed_one() {
             keep: false,
             instances: 1,
             long_form: None,
+            memory_limit_bytes: Some(3 << 30),
+            idle_seconds: None,
             default_version: "v1".parse().unwrap(),
             fallback: Vec::new(),
             versions: vec![PlannedVersion {
@@ -143,12 +159,15 @@ fn the_form_on_the_wire_is_the_agreed_one() {
                 }],
             }],
         }],
+        task_limit_bytes: [(Task::AutomaticSpeechRecognition, 4 << 30)].into(),
         ..empty()
     };
     let expected = serde_json::json!({
         "format": 1, "generation": 3, "salt": "media/video",
+        "taskLimitBytes": { "automatic-speech-recognition": 4_294_967_296_u64 },
         "models": [{
             "name": "translation", "task": "translation", "load": "Preload", "keep": false, "instances": 1,
+            "memoryLimitBytes": 3_221_225_472_u64,
             "defaultVersion": "v1", "fallback": [],
             "versions": [{
                 "name": "v1", "dtype": "float32", "weight": 100,

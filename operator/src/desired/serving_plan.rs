@@ -18,6 +18,7 @@ pub fn asked_for(deployment: &ValidatedDeployment, pins: &Pins) -> ServingPlan {
         format: PLAN_FORMAT,
         generation: identity.generation,
         salt: format!("{}/{}", identity.namespace, identity.name),
+        task_limit_bytes: deployment.task_limits.clone(),
         models: deployment.models.iter().map(|model| planned_model(model, pins)).collect(),
     }
 }
@@ -43,6 +44,8 @@ fn planned_model(model: &CheckedModel, pins: &Pins) -> PlannedModel {
         keep: model.keep,
         instances: model.instances,
         long_form: model.long_form,
+        memory_limit_bytes: model.memory_limit_bytes,
+        idle_seconds: model.idle_seconds,
         default_version: model.default_version.clone(),
         fallback: model.fallback.clone(),
         versions: model.versions.iter().map(|version| planned_version(model, version, pins)).collect(),

@@ -1,6 +1,6 @@
 use ostler_crds::model_deployment::VersionStatus;
 use ostler_crds::serving_plan::ServingPlan;
-use ostler_crds::status::VersionState::{FailedToLoad, Loaded, Loading};
+use ostler_crds::status::VersionState::{Cached, FailedToLoad, Loaded, Loading};
 use ostler_crds::status::condition;
 use serde_json::json;
 
@@ -185,6 +185,19 @@ fn a_pod_that_obeys_an_older_plan_is_waited_for() {
     assert!(message(&status, condition::READY).ends_with("newest plan yet: 1"));
     // What is loaded stays loaded meanwhile.
     assert_eq!((status.loaded.as_str(), shown(&status)[5].as_str()), ("2/2", "ModelsLoaded=True Loaded"));
+}
+
+#[test]
+fn what_was_loaded_and_left_memory_for_others_counts_as_loaded_and_what_never_was_does_not() {
+    for (proven, expected) in [(true, "ModelsLoaded=True Loaded"), (false, "ModelsLoaded=False Loading")] {
+        let mut pod = loaded("a");
+        for entry in &mut pod.report.as_mut().unwrap().versions {
+            (entry.state, entry.proven) = (Cached, proven);
+        }
+        let status =
+            compute(&spec().build(), &observed(vec![pod, loaded("b")]), &applied(&spec(), &KNOWN), at(0));
+        assert_eq!(shown(&status)[5], expected);
+    }
 }
 
 #[test]

@@ -13,10 +13,10 @@ use super::provenance;
 use crate::lease::{Lease, Provenance};
 use crate::manager::AcquireError;
 use crate::pool::RunError;
+use crate::residency::FailedAttempt;
 use crate::routing::{self, Request, RouteError};
-use crate::snapshot::Snapshot;
 use crate::state::AppState;
-use crate::target::VersionKey;
+use crate::target::VersionFailure;
 
 /// When a client may ask again for a version that only a change of the plan can help.
 const AFTER_A_CHANGE: Duration = Duration::from_secs(60);
@@ -47,11 +47,8 @@ impl Api {
     /// # Errors
     /// The routing's, [`ApiError::ModelUnavailable`], [`ApiError::ShuttingDown`].
     pub(super) async fn acquire(&self, request: Request) -> Result<Lease, ApiError> {
-        let outcome = self.app.manager.acquire(request.clone()).await;
-        outcome.map_err(|error| {
-            let candidates = routing::candidates(&self.app.manager.plan(), &request).unwrap_or_default();
-            acquire_error(error, &candidates, &self.app.manager.snapshot())
-        })
+        let outcome = self.app.manager.acquire(request).await;
+        outcome.map_err(acquire_error)
     }
 }
 
@@ -104,42 +101,35 @@ fn route_error(error: RouteError) -> ApiError {
         RouteError::UnknownModel { .. } | RouteError::UnknownVersion { .. } => {
             ApiError::UnknownModel { message }
         }
+        RouteError::CommitGone { .. } => ApiError::CommitGone { message },
         RouteError::UnknownLanguagePair { .. } | RouteError::LanguagePairNeeded { .. } => {
             ApiError::UnknownLanguagePair { message }
         }
     }
 }
 
-fn acquire_error(error: AcquireError, candidates: &[VersionKey], snapshot: &Snapshot) -> ApiError {
+fn acquire_error(error: AcquireError) -> ApiError {
     let message = error.to_string();
     match error {
         AcquireError::Route(error) => route_error(error),
-        AcquireError::Unavailable { retry_after, .. } => ApiError::ModelUnavailable {
+        AcquireError::Unavailable { attempts, retry_after, .. } => ApiError::ModelUnavailable {
             message,
-            attempts: attempts(candidates, snapshot),
+            attempts: attempts.into_iter().map(attempt).collect(),
             retry_after: retry_after.unwrap_or(AFTER_A_CHANGE),
         },
-        AcquireError::Busy { retry_after, .. } => {
-            ApiError::ModelUnavailable { message, attempts: attempts(candidates, snapshot), retry_after }
-        }
+        AcquireError::Busy { attempts, retry_after, .. } => ApiError::ModelUnavailable {
+            message,
+            attempts: attempts.into_iter().map(attempt).collect(),
+            retry_after,
+        },
         AcquireError::Removed { .. } => ApiError::UnknownModel { message },
         AcquireError::ShuttingDown => ApiError::ShuttingDown,
     }
 }
 
-/// What became of each candidate: its last failure, or where it stands.
-fn attempts(candidates: &[VersionKey], snapshot: &Snapshot) -> Vec<Attempt> {
-    let attempt = |key: &VersionKey| {
-        let version = snapshot.versions.iter().find(|version| version.key == *key);
-        let failure = version.and_then(|version| version.last_failure.as_ref());
-        let state = || version.map_or_else(|| "Unknown".to_owned(), |version| format!("{:?}", version.state));
-        let (reason, message) = match failure {
-            Some(failure) => (failure.reason.clone(), failure.message.clone()),
-            None => (state(), "not loaded yet".to_owned()),
-        };
-        Attempt { version: key.to_string(), reason, message }
-    };
-    candidates.iter().map(attempt).collect()
+fn attempt(attempt: FailedAttempt) -> Attempt {
+    let VersionFailure { location, reason, message, retryable, .. } = attempt.failure;
+    Attempt { version: attempt.key.to_string(), location, reason, message, retryable }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod shape;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use ostler_crds::status::FailureLocation;
 use ostler_inference::audio::AudioError;
 use ostler_inference::engine::EngineError;
 use serde::Serialize;
@@ -87,6 +88,12 @@ pub(super) enum ApiError {
         /// What was asked for and what there is.
         message: String,
     },
+    /// The model's version at this commit is no longer there: what it made cannot be made again here.
+    #[error("{message}")]
+    CommitGone {
+        /// What was asked for and what there is.
+        message: String,
+    },
     /// There is no such pair of languages.
     #[error("{message}")]
     UnknownLanguagePair {
@@ -142,10 +149,14 @@ pub(super) enum ApiError {
 pub(super) struct Attempt {
     /// `model@version`.
     pub(super) version: String,
+    /// In which part of the way it failed.
+    pub(super) location: FailureLocation,
     /// One PascalCase word.
     pub(super) reason: String,
     /// What happened.
     pub(super) message: String,
+    /// Whether it is tried again without a change of the plan.
+    pub(super) retryable: bool,
 }
 
 /// What the protocols need to know about an error.
@@ -170,6 +181,7 @@ impl ApiError {
             Self::BodyInterrupted => (400, "BodyInterrupted", "malformed_body"),
             Self::UnusableAudio { reason, .. } => (400, *reason, "invalid_audio"),
             Self::UnknownModel { .. } => (404, "UnknownModel", "model_not_found"),
+            Self::CommitGone { .. } => (410, "CommitGone", "model_gone"),
             Self::UnknownLanguagePair { .. } => (400, "UnknownLanguagePair", "unsupported_language"),
             Self::UnknownEndpoint => (404, "UnknownEndpoint", "unknown_url"),
             Self::MethodNotAllowed => (405, "MethodNotAllowed", "method_not_allowed"),
@@ -204,7 +216,7 @@ impl ApiError {
                 Some(parameter)
             }
             Self::UnusableAudio { .. } => Some("file"),
-            Self::UnknownModel { .. } => Some("model"),
+            Self::UnknownModel { .. } | Self::CommitGone { .. } => Some("model"),
             _ => None,
         }
     }

@@ -12,7 +12,8 @@ pub(super) const SUBJECT: HeaderName = HeaderName::from_static("x-ostler-subject
 pub(super) const REVISION: HeaderName = HeaderName::from_static("x-ostler-revision");
 /// Response: the number format that computed the answer.
 pub(super) const DTYPE: HeaderName = HeaderName::from_static("x-ostler-dtype");
-/// Response: the version that should have answered, present only where a fallback did.
+/// Response: the version that should have answered, and where and why it failed, such as
+/// `v2; location=Load; reason=Corrupted`; present only where a fallback did.
 pub(super) const FALLBACK: HeaderName = HeaderName::from_static("x-ostler-fallback");
 /// Request and response: ties a request to its lines in the log.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -73,7 +73,7 @@ fn readiness(snapshot: &Snapshot, is_draining: bool) -> Readiness<'_> {
 
 /// Counters and gauges in Prometheus' text format.
 pub(super) async fn metrics(State(app): State<AppState>) -> Response {
-    let text = match app.metrics.text(&app.manager.snapshot()) {
+    let text = match app.metrics.text(&app.manager.snapshot(), app.manager.memory()) {
         Ok(text) => text,
         Err(error) => {
             tracing::error!(%error, "the metrics could not be written");

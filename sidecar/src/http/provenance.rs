@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::headers as names;
-use crate::lease::Provenance;
+use crate::lease::{Fallback, Provenance};
 
 /// Adds the headers of each version that had a part in the answer, once each, in the order of use.
 pub(super) fn add(headers: &mut HeaderMap, used: &[Provenance]) {
@@ -13,7 +13,8 @@ pub(super) fn add(headers: &mut HeaderMap, used: &[Provenance]) {
         append(headers, names::REVISION, &provenance.revision);
         append(headers, names::DTYPE, &provenance.dtype.to_string());
         if let Some(fallback) = &provenance.fallback {
-            append(headers, names::FALLBACK, fallback.chosen.as_str());
+            let Fallback { chosen, location, reason, .. } = fallback;
+            append(headers, names::FALLBACK, &format!("{chosen}; location={location:?}; reason={reason}"));
         }
     }
 }
@@ -29,9 +30,9 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 #[cfg(test)]
 mod tests {
     use ostler_crds::names::Dtype;
+    use ostler_crds::status::FailureLocation;
 
     use super::*;
-    use crate::lease::Fallback;
 
     fn provenance(version: &str, revision: &str, fallback: Option<&str>) -> Provenance {
         Provenance {
@@ -42,6 +43,7 @@ mod tests {
             dtype: Dtype::Float32,
             fallback: fallback.map(|chosen| Fallback {
                 chosen: chosen.parse().unwrap(),
+                location: FailureLocation::Load,
                 reason: "Corrupted".to_owned(),
                 message: "the hash differs".to_owned(),
             }),
@@ -49,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn one_version_has_one_value_each_and_a_fallback_names_the_chosen_one() {
+    fn one_version_has_one_value_each_and_a_fallback_names_the_chosen_one_and_its_failure() {
         let mut headers = HeaderMap::new();
         add(&mut headers, &[provenance("v1", "abc", Some("v2"))]);
         for (name, value) in [
@@ -57,7 +59,7 @@ mod tests {
             ("x-ostler-version", "v1"),
             ("x-ostler-revision", "abc"),
             ("x-ostler-dtype", "float32"),
-            ("x-ostler-fallback", "v2"),
+            ("x-ostler-fallback", "v2; location=Load; reason=Corrupted"),
         ] {
             assert_eq!(headers[name], value);
         }

@@ -440,6 +440,7 @@ async fn a_model_that_cannot_be_loaded_names_every_attempt() {
     assert_eq!(problem["kind"], "ModelUnavailable");
     assert_eq!(problem["attempts"].as_array().unwrap().len(), 2);
     assert_eq!(problem["attempts"][0]["reason"], "NotFound");
+    assert_eq!(problem["attempts"][0]["location"], "Download");
     assert_eq!(problem["error"]["type"], "server_error");
 }
 
@@ -453,7 +454,7 @@ async fn a_fallback_answers_and_names_the_version_it_stands_in_for() {
     let answer = send(&app(state), transcribe(&[])).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_eq!(answer.header("x-ostler-version"), "v1");
-    assert_eq!(answer.header("x-ostler-fallback"), "v2");
+    assert_eq!(answer.header("x-ostler-fallback"), "v2; location=Download; reason=NotFound");
 }
 
 async fn until(condition: impl Fn() -> bool) {

@@ -71,6 +71,7 @@ impl Manifest {
             format: PLAN_FORMAT,
             generation: 0,
             salt: format!("{namespace}/{name}"),
+            task_limit_bytes: checked::task_limits(&deployment.spec.memory)?,
             models: models.into_iter().map(planned_model).collect(),
         };
         Ok(Self { plan, budget: budget(checked::memory(&deployment.spec.memory)?) })
@@ -93,6 +94,8 @@ fn planned_model(model: CheckedModel) -> PlannedModel {
         keep: model.keep,
         instances: model.instances,
         long_form: model.long_form,
+        memory_limit_bytes: model.memory_limit_bytes,
+        idle_seconds: model.idle_seconds,
         default_version: model.default_version,
         fallback: model.fallback,
         versions: model.versions.into_iter().map(planned_version).collect(),

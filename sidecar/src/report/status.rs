@@ -40,6 +40,7 @@ fn version(version: &VersionSnapshot) -> ReportedVersion {
         language_pair: version.key.language_pair.as_ref().map(ToString::to_string).unwrap_or_default(),
         revision: version.revision.clone(),
         state: version.state,
+        proven: version.proven,
         resident_bytes: signed(version.resident_bytes),
         progress: version.progress.as_ref().map(progress),
         last_failure: version.last_failure.as_ref().map(|failure| self::failure(failure, &version.revision)),

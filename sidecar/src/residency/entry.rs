@@ -46,7 +46,10 @@ pub(super) struct Entry {
     pub(super) proven: bool,
     pub(super) leases: u32,
     pub(super) last_used: Moment,
-    pub(super) loaded_at: Moment,
+    /// When the load began that it stems from.
+    pub(super) load_began_at: Moment,
+    /// Until then it is not evicted for others, so that memory is not spent on loading alone.
+    pub(super) stays_until: Moment,
     /// Failures in a row.
     pub(super) failures: u32,
     /// Kept until it is loaded.
@@ -66,7 +69,8 @@ impl Entry {
             proven: false,
             leases: 0,
             last_used: Moment::ZERO,
-            loaded_at: Moment::ZERO,
+            load_began_at: Moment::ZERO,
+            stays_until: Moment::ZERO,
             failures: 0,
             last_failure: None,
         }
@@ -87,6 +91,21 @@ impl Entry {
             State::Loading { bytes, .. } | State::Loaded { bytes, .. } | State::Freeing { bytes } => bytes,
             State::Remote | State::Preparing { .. } | State::Cached | State::Failed { .. } => 0,
         }
+    }
+
+    /// The bytes of it that are in memory now, as far as that is known: an idle version has no working memory yet.
+    pub(super) fn present_bytes(&self) -> u64 {
+        match (self.state, self.footprint) {
+            (State::Loaded { .. }, Some(footprint)) if self.leases == 0 => footprint.resident_bytes,
+            _ => self.reserved_bytes(),
+        }
+    }
+
+    /// When it is unloaded because nobody uses it, or, while somebody does, when to look again. An older pin stays for
+    /// its successor.
+    pub(super) fn idle_at(&self, now: Moment) -> Option<Moment> {
+        let used_at = if self.leases > 0 { now } else { self.last_used };
+        self.target.idle_time.filter(|_| self.in_plan && self.is_loaded()).map(|time| used_at + time)
     }
 
     /// The state after a failure has rested, or before the first try.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::budget::{Budget, Footprint};
+use super::pressure::RealMemory;
 use crate::target::{Target, VersionFailure, VersionKey};
 
 /// Time since the process started: the state machine has no clock of its own.
@@ -26,8 +27,13 @@ pub struct Attempt(pub u64);
 pub struct Settings {
     /// The memory for models.
     pub budget: Budget,
-    /// A version is not evicted before it was loaded for so long, against thrash.
+    /// A version is not evicted for others before it was loaded for so long, against thrash.
     pub minimum_residency: Duration,
+    /// Nor before it was loaded for so many times as long as its load took, so that a version that is slow to load is
+    /// not pushed out and loaded again all the time.
+    pub residency_per_load: u32,
+    /// But after so long it may be evicted in any case.
+    pub maximum_residency: Duration,
     /// Requests that may wait for loads at once.
     pub max_waiters: usize,
     /// The longest that a request waits for a load.
@@ -41,12 +47,21 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How long a version stays at least whose load took so long.
+    #[must_use]
+    pub fn residency(&self, load_time: Duration) -> Duration {
+        let by_load = load_time.saturating_mul(self.residency_per_load);
+        by_load.min(self.maximum_residency).max(self.minimum_residency)
+    }
+
     /// The usual bounds for a budget.
     #[must_use]
     pub fn with_budget(budget: Budget) -> Self {
         Self {
             budget,
             minimum_residency: Duration::from_secs(10),
+            residency_per_load: 4,
+            maximum_residency: Duration::from_secs(60),
             max_waiters: 256,
             max_wait: Duration::from_secs(120),
             max_transfers: 4,
@@ -115,6 +130,11 @@ pub enum Event {
         /// Whose.
         entry: EntryId,
     },
+    /// The memory of the process and of what bounds it was measured.
+    Measured {
+        /// What there is.
+        memory: RealMemory,
+    },
     /// The moment of [`super::Residency::next_wake`] has come.
     Tick,
 }
@@ -180,6 +200,15 @@ pub enum Effect {
     },
 }
 
+/// A version that could not serve a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedAttempt {
+    /// The version.
+    pub key: VersionKey,
+    /// Why it could not.
+    pub failure: VersionFailure,
+}
+
 /// Why a request is sent away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -187,15 +216,17 @@ pub enum Refusal {
     Failed {
         /// The chosen version.
         key: VersionKey,
-        /// Its failure.
-        failure: VersionFailure,
-        /// When it is tried again.
+        /// The chosen version and its fallbacks, in the order of trying.
+        attempts: Vec<FailedAttempt>,
+        /// When the first of them is tried again; `None` where only another plan can help.
         retry_after: Option<Duration>,
     },
     /// Too many wait, or it waited too long.
     Busy {
         /// The chosen version.
         key: VersionKey,
+        /// Those that failed, and last the one that was waited for.
+        attempts: Vec<FailedAttempt>,
         /// When to try again.
         retry_after: Duration,
     },

@@ -1,5 +1,8 @@
 //! Who has to leave first.
 
+use std::cmp::Reverse;
+
+use super::budget::Scope;
 use super::event::{EntryId, Moment};
 
 /// Whether something that holds memory may leave it for a certain load.
@@ -24,15 +27,19 @@ pub(super) struct Resident {
     pub(super) entry: EntryId,
     /// The bytes reserved for it.
     pub(super) bytes: u64,
+    /// The narrowest bound that it shares with the version that wants to load.
+    pub(super) shares: Scope,
     /// When it last served.
     pub(super) last_used: Moment,
     /// Whether it may leave.
     pub(super) stay: Stay,
 }
 
-/// Those of one kind, least recently used first; older entries first where that is equal.
-pub(super) fn by_last_use(residents: &[Resident], stay: Stay) -> Vec<&Resident> {
-    let mut chosen: Vec<&Resident> = residents.iter().filter(|resident| resident.stay == stay).collect();
-    chosen.sort_by_key(|resident| (resident.last_used, resident.entry));
+/// Those of one kind, least recently used first; of those used at the same moment the largest first, since then fewer
+/// have to leave.
+pub(super) fn by_last_use<'a>(residents: &[&'a Resident], stay: Stay) -> Vec<&'a Resident> {
+    let mut chosen: Vec<&Resident> =
+        residents.iter().copied().filter(|resident| resident.stay == stay).collect();
+    chosen.sort_by_key(|resident| (resident.last_used, Reverse(resident.bytes), resident.entry));
     chosen
 }

@@ -4,7 +4,7 @@
 use ostler_crds::names::LoadPolicy;
 use ostler_crds::status::FailureLocation;
 
-use super::budget::{Admission, admit};
+use super::budget::{Admission, Bound, Scope, Shortage, admit};
 use super::entry::{Entry, FailureRecord, State};
 use super::event::{Effect, EntryId, Moment, Settings, WaiterId};
 use super::table::Table;
@@ -12,17 +12,19 @@ use super::{failures, waiting};
 use crate::target::{Target, VersionFailure};
 
 /// The entries, and the bounds that they are kept in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Machine {
     pub(super) settings: Settings,
     pub(super) table: Table,
-    /// Something waits for memory, so that a lease given back matters.
-    pub(super) is_short_of_memory: bool,
+    /// What the first load that waits for memory lacks, so that a lease given back matters.
+    pub(super) shortage: Option<Shortage>,
+    /// What the system has for models, as far as it was measured.
+    pub(super) real: Option<Bound>,
 }
 
 impl Machine {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, table: Table::default(), is_short_of_memory: false }
+        Self { settings, table: Table::default(), shortage: None, real: None }
     }
 
     pub(super) fn fail(&mut self, id: EntryId, failure: VersionFailure, jitter: f64, now: Moment) {
@@ -49,7 +51,8 @@ impl Machine {
 
     /// Sets everything in motion that can move now.
     pub(super) fn advance(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        waiting::expire(&mut self.table, now, effects);
+        self.expire(now, effects);
+        self.unload_idle(now, effects);
         loop {
             self.retry(now);
             waiting::settle_all(&mut self.table, now, effects);
@@ -61,7 +64,31 @@ impl Machine {
                 break;
             }
         }
+        self.trim(effects);
         self.resize(effects);
+    }
+
+    /// Everything that an entry must fit into, the narrowest first.
+    fn bounds(&self, entry: &Entry) -> Vec<Bound> {
+        Table::limits(entry).into_iter().chain([self.settings.budget.bound()]).chain(self.real).collect()
+    }
+
+    /// Sends away whoever has waited too long. The load goes on, so that whoever comes back finds it done.
+    fn expire(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let late = self.table.waiters.iter().filter(|(_, waiter)| waiter.deadline <= now);
+        let late: Vec<WaiterId> = late.map(|(id, _)| *id).collect();
+        for id in late {
+            waiting::call(&mut self.table, id);
+            self.refuse_as_busy(id, now, effects);
+        }
+    }
+
+    /// Sends a waiter away because it cannot wait, or not longer.
+    pub(super) fn refuse_as_busy(&mut self, id: WaiterId, now: Moment, effects: &mut Vec<Effect>) {
+        let ends = self.table.entries.values().filter(|entry| entry.is_loaded() && entry.stays_until > now);
+        // Where memory is short, it is there at the end of somebody's minimum residency at the earliest.
+        let next_end = ends.map(|entry| entry.stays_until - now).min().filter(|_| self.shortage.is_some());
+        waiting::refuse_as_busy(&mut self.table, id, self.shortage.as_ref(), next_end, effects);
     }
 
     /// Failed versions that are wanted and have rested are tried again.
@@ -149,7 +176,8 @@ impl Machine {
     fn start_loads(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
         let mut has_failed = false;
         let mut is_behind_preload = false;
-        self.is_short_of_memory = false;
+        let mut behind: Vec<(Scope, EntryId)> = Vec::new();
+        self.shortage = None;
         for (id, is_demanded) in self.queue() {
             let Some(entry) = self.table.entries.get(&id) else { continue };
             let waits_for_its_turn =
@@ -162,46 +190,64 @@ impl Machine {
                 is_behind_preload = !matches!(entry.state, State::Failed { .. });
             }
             let (State::Cached, Some(footprint)) = (entry.state, entry.footprint) else { continue };
+            if behind.iter().any(|(scope, first)| self.is_within(*scope, *first, entry)) {
+                continue;
+            }
             let is_loading = |entry: &&Entry| matches!(entry.state, State::Loading { .. });
             if self.table.entries.values().filter(is_loading).count() >= self.settings.max_loads {
                 break;
             }
-            let instances = entry.target.instances;
+            let (task, instances) = (entry.target.task, entry.target.instances);
             let peak = footprint.peak(instances);
-            let residents = self.table.residents(id, is_demanded, self.settings.minimum_residency, now);
-            match admit(&self.settings.budget, peak, &residents) {
+            let residents = self.table.residents(id, is_demanded, now);
+            match admit(&self.bounds(entry), peak, &residents) {
                 Admission::Start { evict } => {
                     self.evict(&evict, effects);
                     let target = entry_target(&self.table, id);
                     let attempt = self.table.next_attempt();
                     self.set_state(id, State::Loading { attempt, bytes: peak, instances });
+                    if let Some(entry) = self.table.entries.get_mut(&id) {
+                        entry.load_began_at = now;
+                    }
                     effects.extend(target.map(|target| Effect::Load { entry: id, attempt, target }));
                 }
                 Admission::Evict { evict } => {
                     self.evict(&evict, effects);
-                    self.is_short_of_memory = true;
+                    let free_bytes = self.settings.budget.bytes.saturating_sub(self.table.reserved_bytes());
+                    self.shortage.get_or_insert(Shortage {
+                        scope: Scope::Budget,
+                        needed_bytes: peak,
+                        free_bytes,
+                        limit_bytes: self.settings.budget.bytes,
+                    });
                     break;
                 }
-                Admission::Wait => {
-                    self.is_short_of_memory = true;
-                    break;
+                Admission::Wait(shortage) => {
+                    self.shortage.get_or_insert(shortage);
+                    behind.push((shortage.scope, id));
                 }
-                Admission::TooLarge => {
-                    self.fail(id, failures::too_large(peak, self.settings.budget.bytes), 0.0, now);
+                Admission::TooLarge(shortage) | Admission::Full(shortage)
+                    if shortage.scope == Scope::Real =>
+                {
+                    self.fail(id, failures::not_free(&shortage), 0.0, now);
                     has_failed = true;
                 }
-                Admission::Full { protected_bytes } => {
-                    self.fail(
-                        id,
-                        failures::full(peak, protected_bytes, self.settings.budget.bytes),
-                        0.0,
-                        now,
-                    );
+                Admission::TooLarge(shortage) => {
+                    self.fail(id, failures::too_large(&shortage, task), 0.0, now);
+                    has_failed = true;
+                }
+                Admission::Full(shortage) => {
+                    self.fail(id, failures::full(&shortage, task), 0.0, now);
                     has_failed = true;
                 }
             }
         }
         has_failed
+    }
+
+    /// Whether an entry is under the same bound as another one.
+    fn is_within(&self, scope: Scope, other: EntryId, entry: &Entry) -> bool {
+        self.table.entries.get(&other).is_some_and(|other| Table::shared(other, entry) <= scope)
     }
 
     /// What is wanted, in the order of service, with whether requests wait for it.
@@ -219,7 +265,7 @@ impl Machine {
         queue.into_iter().map(|(_, _, id, is_demanded)| (id, is_demanded)).collect()
     }
 
-    fn evict(&mut self, evicted: &[EntryId], effects: &mut Vec<Effect>) {
+    pub(super) fn evict(&mut self, evicted: &[EntryId], effects: &mut Vec<Effect>) {
         for id in evicted {
             let Some(bytes) = self.table.entries.get(id).map(Entry::reserved_bytes) else { continue };
             effects.push(Effect::Unload { entry: *id });
@@ -229,19 +275,31 @@ impl Machine {
 
     /// Instances follow the plan: fewer at once, more as far as their working memory fits.
     fn resize(&mut self, effects: &mut Vec<Effect>) {
-        let mut free = self.settings.budget.bytes.saturating_sub(self.table.reserved_bytes());
-        for (id, entry) in &mut self.table.entries {
-            let State::Loaded { bytes, instances } = entry.state else { continue };
-            let Some(footprint) = entry.footprint else { continue };
+        let ids: Vec<EntryId> = self.table.entries.keys().copied().collect();
+        for id in ids {
+            let Some(entry) = self.table.entries.get(&id) else { continue };
+            let (State::Loaded { bytes, instances }, Some(footprint)) = (entry.state, entry.footprint) else {
+                continue;
+            };
             let wanted = entry.target.instances;
             let held = footprint.held(wanted);
-            if wanted == instances || held.saturating_sub(bytes) > free {
+            if wanted == instances || (held > bytes && held - bytes > self.room(entry)) {
                 continue;
             }
-            free = (free + bytes).saturating_sub(held);
-            entry.state = State::Loaded { bytes: held, instances: wanted };
-            effects.push(Effect::Resize { entry: *id, instances: wanted });
+            self.set_state(id, State::Loaded { bytes: held, instances: wanted });
+            effects.push(Effect::Resize { entry: id, instances: wanted });
         }
+    }
+
+    /// The bytes that an entry may take more.
+    fn room(&self, entry: &Entry) -> u64 {
+        let bounds = self.bounds(entry);
+        let free = bounds.iter().map(|bound| {
+            let members =
+                self.table.entries.values().filter(|other| Table::shared(entry, other) <= bound.scope);
+            bound.bytes.saturating_sub(members.map(Entry::reserved_bytes).sum())
+        });
+        free.min().unwrap_or_default()
     }
 
     fn set_state(&mut self, id: EntryId, state: State) {

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ostler_crds::names::LoadPolicy;
 
-use super::entry::{Entry, State};
+use super::budget::{Bound, Scope};
+use super::entry::{Entry, FailureRecord, State};
 use super::event::{Attempt, EntryId, Moment, WaiterId};
 use super::lru::{Resident, Stay};
-use crate::target::{VersionFailure, VersionKey};
+use crate::target::VersionKey;
 
 /// A request that waits.
 #[derive(Debug, Clone)]
@@ -18,13 +19,13 @@ pub(super) struct Waiter {
     pub(super) planned_pin_only: bool,
     /// Which of them it waits for.
     pub(super) position: usize,
-    /// The failure of the chosen version, and when that is tried again.
-    pub(super) first_failure: Option<(VersionFailure, Option<Moment>)>,
+    /// Those that were passed over, each with its failure: the chosen one first.
+    pub(super) failed: Vec<(VersionKey, FailureRecord)>,
     /// When it gives up.
     pub(super) deadline: Moment,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Table {
     pub(super) entries: BTreeMap<EntryId, Entry>,
     /// The entry of each key that the plan holds.
@@ -69,6 +70,15 @@ impl Table {
         self.entries.iter().filter(|(_, entry)| is_wanted(entry)).map(|(id, _)| *id).collect()
     }
 
+    /// Whether a request that waits for a fallback would rather have this entry.
+    pub(super) fn is_preferred(&self, id: EntryId) -> bool {
+        let Some(entry) = self.entries.get(&id).filter(|entry| entry.in_plan) else { return false };
+        let prefers = |waiter: &Waiter| {
+            waiter.candidates.iter().take(waiter.position).any(|key| *key == entry.target.key)
+        };
+        self.waiters.values().any(prefers)
+    }
+
     /// An older pin of the same version that is loaded.
     pub(super) fn loaded_predecessor(&self, key: &VersionKey) -> Option<EntryId> {
         let is_predecessor = |entry: &Entry| entry.is_loaded() && entry.target.key == *key;
@@ -90,16 +100,29 @@ impl Table {
         self.entries.values().map(Entry::reserved_bytes).sum()
     }
 
+    /// The limits within the budget that an entry is under, the narrowest first.
+    pub(super) fn limits(entry: &Entry) -> Vec<Bound> {
+        let target = &entry.target;
+        let model = target.model_limit_bytes.map(|bytes| Bound::limit(Scope::Model, bytes));
+        let task = target.task_limit_bytes.map(|bytes| Bound::limit(Scope::Task, bytes));
+        [model, task].into_iter().flatten().collect()
+    }
+
+    /// The narrowest bound that two entries share.
+    pub(super) fn shared(one: &Entry, other: &Entry) -> Scope {
+        if one.target.key.model == other.target.key.model {
+            Scope::Model
+        } else if one.target.task == other.target.task {
+            Scope::Task
+        } else {
+            Scope::Budget
+        }
+    }
+
     /// Everything that holds memory, as it looks to `loading`, which wants to load.
-    pub(super) fn residents(
-        &self,
-        loading: EntryId,
-        is_demanded: bool,
-        minimum_residency: Moment,
-        now: Moment,
-    ) -> Vec<Resident> {
+    pub(super) fn residents(&self, loading: EntryId, is_demanded: bool, now: Moment) -> Vec<Resident> {
+        let Some(loader) = self.entries.get(&loading) else { return Vec::new() };
         let wanted = self.wanted();
-        let key = self.entries.get(&loading).map(|entry| &entry.target.key);
         let stay = |id: &EntryId, entry: &Entry| {
             // Versions that are preloaded never push each other out: only a request may.
             let is_protected =
@@ -107,13 +130,11 @@ impl Table {
             match entry.state {
                 State::Freeing { .. } => Stay::Leaving,
                 State::Loading { .. } if !wanted.contains(id) => Stay::Leaving,
-                State::Loaded { .. } if !entry.in_plan && Some(&entry.target.key) == key => {
+                State::Loaded { .. } if !entry.in_plan && entry.target.key == loader.target.key => {
                     if entry.leases == 0 { Stay::IdlePredecessor } else { Stay::Busy }
                 }
                 _ if is_protected => Stay::Protected,
-                State::Loaded { .. } if entry.leases == 0 && now >= entry.loaded_at + minimum_residency => {
-                    Stay::Idle
-                }
+                State::Loaded { .. } if entry.leases == 0 && now >= entry.stays_until => Stay::Idle,
                 _ => Stay::Busy,
             }
         };
@@ -122,6 +143,7 @@ impl Table {
             .map(|(id, entry)| Resident {
                 entry: *id,
                 bytes: entry.reserved_bytes(),
+                shares: Self::shared(loader, entry),
                 last_used: entry.last_used,
                 stay: stay(id, entry),
             })

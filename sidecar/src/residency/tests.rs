@@ -1,5 +1,11 @@
-//! The promises of the module's head, on scripted cases here and on random ones in `properties`.
+//! The promises of the module's head: on scripted cases, on every interleaving of small worlds, and on random ones in
+//! larger worlds.
 
+mod bug;
+mod canonical;
 mod cases;
+mod explore;
 mod properties;
+mod scenarios;
+mod seeded_bugs;
 mod world;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::budget::Shortage;
 use super::entry::State;
-use super::event::{Effect, EntryId, Moment, Refusal, WaiterId};
+use super::event::{Effect, EntryId, FailedAttempt, Moment, Refusal, WaiterId};
+use super::failures;
 use super::table::{Table, Waiter};
 use crate::target::VersionKey;
 
@@ -31,6 +33,7 @@ pub(super) fn settle_all(table: &mut Table, now: Moment, effects: &mut Vec<Effec
 
 /// Moves one waiter as far as it gets.
 pub(super) fn settle(table: &mut Table, id: WaiterId, now: Moment, effects: &mut Vec<Effect>) {
+    step_back(table, id);
     loop {
         let Some(waiter) = table.waiters.get(&id) else { return };
         let Some(key) = waiter.candidates.get(waiter.position).cloned() else {
@@ -45,7 +48,7 @@ pub(super) fn settle(table: &mut Table, id: WaiterId, now: Moment, effects: &mut
                 }
                 return;
             }
-            Standing::Failed(entry) => skip(table, id, entry),
+            Standing::Failed(entry) => skip(table, id, &key, entry),
             Standing::Removed => {
                 table.waiters.remove(&id);
                 return effects.push(Effect::Refuse { waiter: id, refusal: Refusal::Removed { key } });
@@ -54,29 +57,56 @@ pub(super) fn settle(table: &mut Table, id: WaiterId, now: Moment, effects: &mut
     }
 }
 
-/// Sends away whoever has waited too long.
-pub(super) fn expire(table: &mut Table, now: Moment, effects: &mut Vec<Effect>) {
-    let is_late = |id: &WaiterId| table.waiters.get(id).is_some_and(|waiter| waiter.deadline <= now);
-    let late: Vec<WaiterId> = table.waiters.keys().copied().filter(is_late).collect();
-    for id in late {
-        // The load goes on, so that whoever comes back finds it done.
-        let waiter = table.waiters.get(&id);
-        let key = waiter.and_then(|waiter| waiter.candidates.get(waiter.position));
-        let desired = key.and_then(|key| table.desired.get(key)).copied();
-        if let Some(entry) = desired.and_then(|desired| table.entries.get_mut(&desired)) {
-            entry.called = true;
-        }
-        refuse_as_busy(table, id, effects);
+/// A candidate that was passed over and is up again goes before its fallbacks.
+fn step_back(table: &mut Table, id: WaiterId) {
+    let Some(waiter) = table.waiters.get(&id) else { return };
+    let passed_over = waiter.candidates.iter().take(waiter.position);
+    let is_up = |key: &VersionKey| table.serving(key, waiter.planned_pin_only).is_some();
+    let Some(position) = passed_over.clone().position(is_up) else { return };
+    if let Some(waiter) = table.waiters.get_mut(&id) {
+        waiter.position = position;
+        let before = waiter.candidates.get(..position).unwrap_or_default();
+        waiter.failed.retain(|(key, _)| before.contains(key));
     }
 }
 
-/// Sends a waiter away because it cannot wait, or not longer.
-pub(super) fn refuse_as_busy(table: &mut Table, id: WaiterId, effects: &mut Vec<Effect>) {
-    let Some(waiter) = table.waiters.remove(&id) else { return };
-    if let Some(key) = waiter.candidates.into_iter().next() {
-        let refusal = Refusal::Busy { key, retry_after: BUSY_RETRY_AFTER };
-        effects.push(Effect::Refuse { waiter: id, refusal });
+/// Has the version that a waiter waits for loaded, though nobody may wait for it any more.
+pub(super) fn call(table: &mut Table, id: WaiterId) {
+    let waiter = table.waiters.get(&id);
+    let key = waiter.and_then(|waiter| waiter.candidates.get(waiter.position));
+    let desired = key.and_then(|key| table.desired.get(key)).copied();
+    if let Some(entry) = desired.and_then(|desired| table.entries.get_mut(&desired)) {
+        entry.called = true;
     }
+}
+
+/// Sends a waiter away because it cannot wait, or not longer. `shortage` is what loads wait for that find no memory,
+/// and `memory_in` when it may be there.
+pub(super) fn refuse_as_busy(
+    table: &mut Table,
+    id: WaiterId,
+    shortage: Option<&Shortage>,
+    memory_in: Option<Duration>,
+    effects: &mut Vec<Effect>,
+) {
+    let Some(waiter) = table.waiters.remove(&id) else { return };
+    let awaited = waiter.candidates.get(waiter.position).and_then(|key| {
+        let entry = table.entries.get(table.desired.get(key)?)?;
+        let failure = failures::not_loaded_yet(entry.reported_state(), shortage, entry.target.task);
+        Some(FailedAttempt { key: key.clone(), failure })
+    });
+    let attempts = attempts(&waiter).chain(awaited).collect();
+    if let Some(key) = waiter.candidates.first().cloned() {
+        let retry_after = memory_in.unwrap_or(BUSY_RETRY_AFTER);
+        effects.push(Effect::Refuse { waiter: id, refusal: Refusal::Busy { key, attempts, retry_after } });
+    }
+}
+
+fn attempts(waiter: &Waiter) -> impl Iterator<Item = FailedAttempt> {
+    waiter
+        .failed
+        .iter()
+        .map(|(key, record)| FailedAttempt { key: key.clone(), failure: record.failure.clone() })
 }
 
 fn standing(table: &Table, waiter: &Waiter, key: &VersionKey, now: Moment) -> Standing {
@@ -103,17 +133,15 @@ fn standing(table: &Table, waiter: &Waiter, key: &VersionKey, now: Moment) -> St
 
 /// Notes the failure of a waiter's candidate and turns to the next. A candidate whose rest is over is called for,
 /// so that it comes back though its requests are served by a fallback.
-fn skip(table: &mut Table, id: WaiterId, failed: Option<EntryId>) {
-    let failure = failed.and_then(|failed| table.entries.get_mut(&failed)).and_then(|entry| {
+fn skip(table: &mut Table, id: WaiterId, key: &VersionKey, failed: Option<EntryId>) {
+    let record = failed.and_then(|failed| table.entries.get_mut(&failed)).and_then(|entry| {
         let is_retryable = entry.last_failure.as_ref().is_some_and(|record| record.retry_at.is_some());
         entry.called |= is_retryable;
-        entry.last_failure.as_ref().map(|record| (record.failure.clone(), record.retry_at))
+        entry.last_failure.clone()
     });
     if let Some(waiter) = table.waiters.get_mut(&id) {
         waiter.position += 1;
-        if waiter.first_failure.is_none() {
-            waiter.first_failure = failure;
-        }
+        waiter.failed.extend(record.map(|record| (key.clone(), record)));
     }
 }
 
@@ -123,21 +151,20 @@ fn grant(table: &mut Table, id: WaiterId, serving: EntryId, now: Moment, effects
         entry.leases += 1;
         entry.last_used = now;
     }
-    let chosen = waiter.candidates.into_iter().next();
-    let instead_of = chosen.zip(waiter.first_failure).map(|(key, (failure, _))| (key, failure));
+    let chosen = waiter.failed.into_iter().next();
+    let instead_of = chosen.map(|(key, record)| (key, record.failure));
     effects.push(Effect::Grant { waiter: id, entry: serving, instead_of });
 }
 
 fn refuse_as_failed(table: &mut Table, id: WaiterId, now: Moment, effects: &mut Vec<Effect>) {
     let Some(waiter) = table.waiters.remove(&id) else { return };
-    let Some(key) = waiter.candidates.into_iter().next() else { return };
-    let refusal = match waiter.first_failure {
-        Some((failure, retry_at)) => Refusal::Failed {
-            key,
-            failure,
-            retry_after: retry_at.map(|retry_at| retry_at.saturating_sub(now)),
-        },
-        None => Refusal::Removed { key },
+    let Some(key) = waiter.candidates.first().cloned() else { return };
+    let refusal = if waiter.failed.is_empty() {
+        Refusal::Removed { key }
+    } else {
+        let retries = waiter.failed.iter().filter_map(|(_, record)| record.retry_at);
+        let retry_after = retries.min().map(|retry_at| retry_at.saturating_sub(now));
+        Refusal::Failed { key, attempts: attempts(&waiter).collect(), retry_after }
     };
     effects.push(Effect::Refuse { waiter: id, refusal });
 }

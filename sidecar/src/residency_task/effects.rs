@@ -113,6 +113,7 @@ impl Task {
             dtype: self.loader.dtype(target),
             fallback: instead_of.map(|(key, failure)| Fallback {
                 chosen: key.version,
+                location: failure.location,
                 reason: failure.reason,
                 message: failure.message,
             }),

@@ -56,6 +56,7 @@ fn version(sources: &Sources<'_>, view: &View<'_>) -> VersionSnapshot {
         dtype: target.dtype,
         revision: revision(sources, view.entry).or_else(pinned).unwrap_or_default(),
         state: view.state,
+        proven: view.is_proven,
         resident_bytes: view.reserved_bytes,
         progress: meter.map(Meter::snapshot),
         last_failure: view.last_failure.map(|record| failure(sources, record)),

@@ -179,12 +179,12 @@ async fn a_failure_is_told_and_the_version_stays_failed() {
     let loader =
         ScriptedLoader { broken: Mutex::new(vec!["a".parse().unwrap()]), ..ScriptedLoader::default() };
     let (manager, _loader) = start(loader, plan(&[("a", "Lazy", 'a')]));
-    let Err(AcquireError::Unavailable { failure, retry_after: None, .. }) =
+    let Err(AcquireError::Unavailable { attempts, retry_after: None, .. }) =
         manager.acquire(request("a")).await
     else {
         panic!("it was acquired")
     };
-    assert_eq!(failure.reason, "Corrupted");
+    assert_eq!(attempts[0].failure.reason, "Corrupted");
     let snapshot = manager.snapshot();
     assert_eq!(snapshot.versions[0].state, VersionState::FailedToLoad);
     assert_eq!(snapshot.reserved_bytes, 0);

@@ -130,3 +130,11 @@ proptest! {
         prop_assert!((moved - expected).abs() <= 5.0 * deviation, "{moved} moved, {expected} expected");
     }
 }
+
+#[test]
+fn a_commit_that_no_version_is_at_any_more_is_gone_and_what_there_is_is_listed() {
+    let gone = "f".repeat(40);
+    let error = candidates(&plan("s", &[100]), &request("m", None, Some(&gone))).unwrap_err();
+    let RouteError::CommitGone { commit, known, .. } = error else { panic!("{error}") };
+    assert_eq!((commit, known), (gone, vec![format!("v0 at {:040x}", 0)]));
+}

@@ -146,6 +146,10 @@ async fn every_rule_is_enforced_with_words_that_say_what_to_write() {
         ("/spec/memory/host".to_owned(), json!(-5), "memory.host must be a quantity of bytes above 0"),
         ("/spec/memory/host".to_owned(), json!("8 GB"), "memory.host must be a quantity of bytes above 0"),
         ("/spec/memory/evictTo".to_owned(), json!(80), "evictAbove must be greater than evictTo"),
+        ("/spec/memory/limits".to_owned(), json!({ "speech": "1Gi" }), "memory.limits must name tasks"),
+        ("/spec/memory/limits".to_owned(), json!({ "translation": "0" }), "memory.limits must be quantities"),
+        (format!("{first}/memoryLimit"), json!("0"), "memoryLimit must be a quantity of bytes above 0"),
+        (format!("{first}/idleSeconds"), json!(0), "idleSeconds must be from 1"),
         ("/spec/memory/evictAbove".to_owned(), json!(101), "must be percentages from 1 to 100"),
         ("/spec/gpu".to_owned(), json!({ "count": 0 }), "gpu.count must be from 1 to 16"),
         (

@@ -1,64 +1,61 @@
 use std::time::Duration;
 
-use jiff::Timestamp;
-use ostler_crds::names::{Dtype, LoadPolicy};
-use ostler_crds::status::{FailureLocation, VersionState};
+use ostler_crds::status::FailureLocation;
 
 use super::*;
-use crate::snapshot::{FailureSnapshot, VersionSnapshot};
+use crate::target::VersionKey;
 
-fn key(version: &str) -> VersionKey {
-    VersionKey { model: "whisper".parse().unwrap(), version: version.parse().unwrap(), language_pair: None }
-}
-
-fn version(name: &str, state: VersionState, failure: Option<&str>) -> VersionSnapshot {
-    VersionSnapshot {
-        key: key(name),
-        task: Task::AutomaticSpeechRecognition,
-        load: LoadPolicy::Lazy,
-        dtype: Dtype::Auto,
-        revision: String::new(),
-        state,
-        resident_bytes: 0,
-        progress: None,
-        last_failure: failure.map(|reason| FailureSnapshot {
-            location: FailureLocation::Download,
-            reason: reason.to_owned(),
-            message: "the hub answers 500".to_owned(),
-            time: Timestamp::UNIX_EPOCH,
-            retry_at: None,
-        }),
-        serving_revision: None,
-        languages: None,
-    }
+fn failed(version: &str, location: FailureLocation, reason: &str) -> FailedAttempt {
+    let key = VersionKey {
+        model: "whisper".parse().unwrap(),
+        version: version.parse().unwrap(),
+        language_pair: None,
+    };
+    let failure = VersionFailure {
+        location,
+        reason: reason.to_owned(),
+        message: "it does not work".to_owned(),
+        retryable: location != FailureLocation::Load,
+        retry_after: None,
+    };
+    FailedAttempt { key, failure }
 }
 
 #[test]
-fn a_refused_wait_lists_each_candidate_with_its_failure_or_state() {
-    let snapshot = Snapshot {
-        versions: vec![
-            version("v1", VersionState::Downloading, None),
-            version("v2", VersionState::FailedToLoad, Some("HubUnavailable")),
-        ],
-        ..Snapshot::default()
+fn a_refusal_lists_each_attempt_with_where_and_why_it_failed() {
+    let attempts = vec![
+        failed("v2", FailureLocation::Load, "Corrupted"),
+        failed("v1", FailureLocation::Memory, "MemoryInUse"),
+    ];
+    let key = attempts[0].key.clone();
+    let busy = AcquireError::Busy {
+        key: key.clone(),
+        attempts: attempts.clone(),
+        retry_after: Duration::from_secs(3),
     };
-    let busy = AcquireError::Busy { key: key("v2"), retry_after: Duration::from_secs(3) };
-    let error = acquire_error(busy, &[key("v2"), key("v1"), key("v3")], &snapshot);
-    assert_eq!(error.status(), 503);
-    let ApiError::ModelUnavailable { attempts, .. } = error else { panic!("another error") };
-    let reasons: Vec<_> =
-        attempts.iter().map(|attempt| (attempt.version.as_str(), attempt.reason.as_str())).collect();
-    assert_eq!(
-        reasons,
-        [("whisper@v2", "HubUnavailable"), ("whisper@v1", "Downloading"), ("whisper@v3", "Unknown")]
-    );
+    let failed = AcquireError::Unavailable { key, attempts, retry_after: None };
+    for (error, after) in [(busy, Duration::from_secs(3)), (failed, AFTER_A_CHANGE)] {
+        let error = acquire_error(error);
+        assert_eq!((error.status().as_u16(), error.kind()), (503, "ModelUnavailable"));
+        let ApiError::ModelUnavailable { attempts, retry_after, .. } = error else { panic!("another error") };
+        assert_eq!(retry_after, after);
+        assert_eq!(
+            serde_json::to_value(attempts).unwrap(),
+            serde_json::json!([
+                {"version": "whisper@v2", "location": "Load", "reason": "Corrupted",
+                 "message": "it does not work", "retryable": false},
+                {"version": "whisper@v1", "location": "Memory", "reason": "MemoryInUse",
+                 "message": "it does not work", "retryable": true},
+            ])
+        );
+    }
 }
 
 #[test]
 fn routing_errors_are_the_clients() {
     let unknown = RouteError::UnknownModel { model: "x".to_owned(), known: vec!["whisper".to_owned()] };
-    assert_eq!(acquire_error(unknown.into(), &[], &Snapshot::default()).status(), 404);
+    assert_eq!(acquire_error(unknown.into()).status(), 404);
     let pair = RouteError::LanguagePairNeeded { model: "x".to_owned(), known: Vec::new() };
     assert_eq!(route_error(pair).status(), 400);
-    assert_eq!(acquire_error(AcquireError::ShuttingDown, &[], &Snapshot::default()).status(), 503);
+    assert_eq!(acquire_error(AcquireError::ShuttingDown).status(), 503);
 }

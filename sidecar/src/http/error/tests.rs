@@ -12,8 +12,10 @@ async fn body(response: Response) -> serde_json::Value {
 fn unavailable() -> ApiError {
     let attempt = |version: &str, reason: &str, message: &str| Attempt {
         version: version.to_owned(),
+        location: FailureLocation::Download,
         reason: reason.to_owned(),
         message: message.to_owned(),
+        retryable: true,
     };
     ApiError::ModelUnavailable {
         message: "no version of \"whisper\" could be loaded".to_owned(),
@@ -86,6 +88,13 @@ fn every_error() -> Vec<(ApiError, u16, &'static str, &'static str, Option<&'sta
             404,
             "invalid_request_error",
             "model_not_found",
+            Some("model"),
+        ),
+        (
+            ApiError::CommitGone { message: text("m") },
+            410,
+            "invalid_request_error",
+            "model_gone",
             Some("model"),
         ),
         (

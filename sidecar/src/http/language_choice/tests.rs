@@ -40,6 +40,7 @@ fn a_loaded_model_of_many_languages_is_listed_with_them() {
         dtype: Dtype::Auto,
         revision: String::new(),
         state: VersionState::Loaded,
+        proven: true,
         resident_bytes: 0,
         progress: None,
         last_failure: None,

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use ostler_crds::status::VersionState;
+use ostler_crds::status::{FailureLocation, VersionState};
 
-use super::super::Refusal;
-use super::world::{Answer, World, failure, keep, key, preload, target};
+use super::super::{Refusal, Settings};
+use super::world::{Answer, BUDGET, World, failure, keep, key, preload, target};
 use crate::target::Target;
 
 fn state(world: &World, model: &str) -> VersionState {
@@ -188,10 +188,10 @@ fn larger_than_the_budget_is_refused_before_a_byte_is_read() {
     let mut world = World::with_plan(vec![target("a", 100, 1)]);
     let waiter = world.want(&["a"]);
     world.settle();
-    let Answer::Refused(Refusal::Failed { failure, retry_after: None, .. }) = &world.answers[&waiter] else {
+    let Answer::Refused(Refusal::Failed { attempts, retry_after: None, .. }) = &world.answers[&waiter] else {
         panic!("{:?}", world.answers)
     };
-    assert_eq!(failure.reason, "TooLarge");
+    assert_eq!(attempts[0].failure.reason, "TooLarge");
     assert!(world.loading.is_empty());
 }
 
@@ -201,10 +201,11 @@ fn all_kept_and_full_is_a_clear_failure() {
     world.settle();
     let waiter = world.want(&["b"]);
     world.settle();
-    let Answer::Refused(Refusal::Failed { failure, .. }) = &world.answers[&waiter] else {
+    let Answer::Refused(Refusal::Failed { attempts, .. }) = &world.answers[&waiter] else {
         panic!("{:?}", world.answers)
     };
-    assert_eq!(failure.reason, "BudgetFull");
+    assert_eq!(attempts[0].failure.reason, "BudgetFull");
+    assert!(attempts[0].failure.message.contains("leave 49 of the 100 bytes of memory.host"));
     assert!(world.is_loaded("a"));
 }
 
@@ -270,4 +271,130 @@ fn a_source_without_a_commit_fails_unasked_and_the_old_pin_serves_on() {
     assert_eq!(messages, ["the Hub is away", "the Hub is away"]);
     let waiter = world.want(&["a"]);
     assert_eq!(world.answers[&waiter], Answer::Granted(old, None));
+}
+
+#[test]
+fn a_version_that_nobody_uses_is_unloaded_after_its_idle_time_kept_or_not() {
+    let idle_time = Some(Duration::from_secs(60));
+    let mut world = World::with_plan(vec![keep(Target { idle_time, ..target("a", 10, 1) })]);
+    let first = world.want(&["a"]);
+    world.settle();
+    assert!(matches!(world.answers[&first], Answer::Granted(..)));
+    world.pass_as_asked(Duration::from_secs(600));
+    assert!(world.is_loaded("a"), "it is in use");
+    world.release(world.entry("a"));
+    world.pass_as_asked(Duration::from_secs(59));
+    assert!(world.is_loaded("a"));
+    world.pass_as_asked(Duration::from_secs(1));
+    world.settle();
+    assert_eq!((world.bytes_in_use(), state(&world, "a")), (0, VersionState::Cached));
+    assert_eq!(world.residency.next_wake(world.now), None);
+}
+
+#[test]
+fn a_limit_that_is_lowered_under_what_is_loaded_is_kept_at_once() {
+    let with = |limit| {
+        let limited = |model: &str| Target { task_limit_bytes: Some(limit), ..target(model, 20, 1) };
+        vec![limited("a"), limited("b")]
+    };
+    let mut world = World::with_plan(with(60));
+    for model in ["a", "b"] {
+        world.want(&[model]);
+        world.settle();
+        world.pass(Duration::from_secs(1));
+        world.release(world.entry(model));
+    }
+    world.apply(with(30));
+    world.settle();
+    assert!(!world.is_loaded("a") && world.is_loaded("b"), "the least recently used goes");
+}
+
+#[test]
+fn larger_than_its_models_limit_names_the_limit() {
+    let limited = Target { model_limit_bytes: Some(15), ..target("a", 10, 1) };
+    let mut world = World::with_plan(vec![limited]);
+    let waiter = world.want(&["a"]);
+    world.settle();
+    let Answer::Refused(Refusal::Failed { attempts, retry_after: None, .. }) = &world.answers[&waiter] else {
+        panic!("{:?}", world.answers)
+    };
+    let failure = &attempts[0].failure;
+    assert_eq!(failure.reason, "TooLarge");
+    assert!(failure.message.contains("takes 16 bytes") && failure.message.contains("memoryLimit, 15 bytes"));
+}
+
+#[test]
+fn a_load_that_would_not_fit_into_what_is_really_free_is_refused_and_tried_again() {
+    let mut world = World::with_plan(vec![target("a", 40, 1)]);
+    world.machine_bytes = 48;
+    world.measure();
+    let waiter = world.want(&["a"]);
+    world.settle();
+    let Answer::Refused(Refusal::Failed { attempts, retry_after: Some(rest), .. }) =
+        world.answers[&waiter].clone()
+    else {
+        panic!("{:?}", world.answers)
+    };
+    let failure = &attempts[0].failure;
+    assert_eq!((failure.location, failure.reason.as_str()), (FailureLocation::Memory, "NotEnoughFree"));
+    assert!(failure.message.contains("takes 61 bytes, but 45 bytes are really free"), "{}", failure.message);
+    assert!(failure.message.contains("limit of 48 bytes"), "{}", failure.message);
+    world.machine_bytes = 1000;
+    world.measure();
+    world.pass(rest);
+    let again = world.want(&["a"]);
+    world.settle();
+    assert!(matches!(world.answers[&again], Answer::Granted(..)));
+}
+
+#[test]
+fn under_pressure_idle_versions_leave_early_and_used_and_kept_ones_stay() {
+    let plan = vec![target("a", 20, 1), keep(target("b", 20, 1)), target("c", 20, 1)];
+    let mut world = World::with_plan(plan);
+    for model in ["a", "b", "c"] {
+        world.want(&[model]);
+        world.settle();
+    }
+    world.release(world.entry("a"));
+    world.release(world.entry("b"));
+    world.machine_bytes = 64;
+    world.measure();
+    assert!(!world.is_loaded("a") && world.is_loaded("b") && world.is_loaded("c"));
+}
+
+#[test]
+fn what_is_slow_to_load_stays_longer() {
+    let settings = Settings::with_budget(BUDGET);
+    let residencies: Vec<u64> =
+        [0, 1, 5, 10, 100].map(|load| settings.residency(Duration::from_secs(load)).as_secs()).to_vec();
+    assert_eq!(residencies, [10, 10, 20, 40, 60]);
+}
+
+#[test]
+fn who_waits_in_vain_for_memory_is_told_what_is_missing_and_when_to_come_back() {
+    let mut world = World::with_plan(vec![target("a", 50, 1), target("b", 40, 1)]);
+    world.want(&["a"]);
+    world.settle();
+    world.pass(Duration::from_secs(4));
+    let waiter = world.want(&["b"]);
+    world.settle();
+    world.pass(Duration::from_secs(120));
+    let Answer::Refused(Refusal::Busy { attempts, .. }) = &world.answers[&waiter] else {
+        panic!("{:?}", world.answers)
+    };
+    let failure = &attempts[0].failure;
+    assert_eq!((failure.location, failure.reason.as_str()), (FailureLocation::Memory, "MemoryInUse"));
+    assert!(failure.message.contains("takes 61 bytes, and 49 of the 100 bytes of memory.host"));
+}
+
+#[test]
+fn a_version_that_is_up_again_goes_before_its_fallback() {
+    let mut world = World::with_plan(vec![target("a", 10, 1), target("b", 10, 1)]);
+    let waiter = world.want(&["a", "b"]);
+    world.finish_prepare(world.entry("a"), Err(failure(true)));
+    assert!(world.waiting.contains_key(&waiter), "it waits for the fallback");
+    world.pass(Duration::from_secs(10));
+    world.finish_prepare(world.entry("a"), Ok(()));
+    world.finish_load(world.entry("a"), Ok(()));
+    assert_eq!(world.answers[&waiter], Answer::Granted(world.entry("a"), None));
 }

@@ -4,6 +4,7 @@ use ostler_crds::names::LoadPolicy;
 use ostler_crds::status::VersionState;
 use proptest::prelude::*;
 
+use super::explore::is_soak;
 use super::world::{World, failure, key, target};
 use crate::target::Target;
 
@@ -19,27 +20,36 @@ enum Step {
     Load(usize, Option<bool>),
     Free(usize),
     Pass(u64),
+    Measure(u64),
 }
 
 /// What one model looks like in one plan: size, pin, preloaded, kept, instances.
 fn planned(model: usize) -> impl Strategy<Value = Option<Target>> {
     let fields =
         (prop::sample::select(vec![5u64, 20, 30, 45, 70, 120]), 1u32..4, any::<bool>(), 0u8..4, 1u32..3);
+    let limits = (prop::option::weighted(0.2, 10u64..100), prop::option::weighted(0.2, 5u64..60));
     prop::option::weighted(
         0.8,
-        fields.prop_map(move |(size, pin, is_preloaded, keep, instances)| Target {
-            load: if is_preloaded { LoadPolicy::Preload } else { LoadPolicy::Lazy },
-            keep: keep == 0,
-            instances,
-            // The same pin always has the same size, as a commit does.
-            ..target(MODELS[model], size, pin * 1000 + u32::try_from(size).unwrap())
+        (fields, limits).prop_map(move |((size, pin, is_preloaded, keep, instances), (limit, idle))| {
+            Target {
+                load: if is_preloaded { LoadPolicy::Preload } else { LoadPolicy::Lazy },
+                keep: keep == 0,
+                instances,
+                model_limit_bytes: limit,
+                idle_time: idle.map(Duration::from_secs),
+                // The same pin always has the same size, as a commit does.
+                ..target(MODELS[model], size, pin * 1000 + u32::try_from(size).unwrap())
+            }
         }),
     )
 }
 
 fn plan() -> impl Strategy<Value = Vec<Target>> {
-    (planned(0), planned(1), planned(2), planned(3), planned(4))
-        .prop_map(|(a, b, c, d, e)| [a, b, c, d, e].into_iter().flatten().collect())
+    let models = (planned(0), planned(1), planned(2), planned(3), planned(4));
+    (models, prop::option::weighted(0.2, 20u64..100)).prop_map(|((a, b, c, d, e), task_limit_bytes)| {
+        let planned = [a, b, c, d, e].into_iter().flatten();
+        planned.map(|target| Target { task_limit_bytes, ..target }).collect()
+    })
 }
 
 fn outcome() -> impl Strategy<Value = Option<bool>> {
@@ -56,6 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (any::<usize>(), outcome()).prop_map(|(index, outcome)| Step::Load(index, outcome)),
         5 => any::<usize>().prop_map(Step::Free),
         3 => (0u64..40).prop_map(Step::Pass),
+        1 => prop::sample::select(vec![30u64, 64, 100, 160]).prop_map(Step::Measure),
     ]
 }
 
@@ -102,17 +113,21 @@ fn take(world: &mut World, step: Step) {
             }
         }
         Step::Pass(seconds) => world.pass(Duration::from_secs(seconds)),
+        Step::Measure(bytes) => {
+            world.machine_bytes = bytes;
+            world.measure();
+        }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(if is_soak() { 50_000 } else { 512 }))]
 
     /// The world checks every effect: budget, leases, kept versions, single loads, no answer to nobody. In the end,
     /// when everything in motion ends well and leases come back, nobody waits and everything preloaded is up or
     /// has failed for want of memory.
     #[test]
-    fn promises_hold_over_random_events(first in plan(), steps in prop::collection::vec(step(), 1..120)) {
+    fn promises_hold_over_random_events(first in plan(), steps in prop::collection::vec(step(), 1..if is_soak() { 600 } else { 120 })) {
         let mut world = World::with_plan(first);
         for step in steps {
             take(&mut world, step);

@@ -1,21 +1,28 @@
 //! A world around the state machine that carries out its effects on paper and checks every one of them.
+//!
+//! A promise that does not hold is noted in [`World::broken`]: scripted and random tests fail there and then, while
+//! the exploration asks for it, because with a seeded bug it must be there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ostler_crds::names::{Dtype, LoadPolicy, Task};
-use ostler_crds::status::FailureLocation;
+use ostler_crds::status::{FailureLocation, VersionState};
 
 use super::super::{
-    Attempt, Budget, Effect, EntryId, Event, Footprint, Moment, Refusal, Residency, Settings, WaiterId,
+    Attempt, Budget, Effect, EntryId, Event, Footprint, Moment, RealMemory, Refusal, Residency, Settings,
+    WaiterId,
 };
+use super::bug::{Bug, NO_BUG};
 use crate::target::{Target, VersionFailure, VersionKey};
 
 /// The budget of every world.
 pub(super) const BUDGET: Budget = Budget { bytes: 100, evict_above_percent: 80, evict_to_percent: 70 };
 
-pub(super) fn key(model: &str) -> VersionKey {
-    VersionKey { model: model.parse().unwrap(), version: "v1".parse().unwrap(), language_pair: None }
+/// `model` or `model@version`; the version is `v1` where none is written.
+pub(super) fn key(name: &str) -> VersionKey {
+    let (model, version) = name.split_once('@').unwrap_or((name, "v1"));
+    VersionKey { model: model.parse().unwrap(), version: version.parse().unwrap(), language_pair: None }
 }
 
 /// A target whose repository says how large it is: `hf://o/SIZE`.
@@ -30,6 +37,9 @@ pub(super) fn target(model: &str, size: u64, pin: u32) -> Target {
         load: LoadPolicy::Lazy,
         keep: false,
         instances: 1,
+        model_limit_bytes: None,
+        task_limit_bytes: None,
+        idle_time: None,
     }
 }
 
@@ -65,35 +75,75 @@ pub(super) enum Answer {
     Refused(Refusal),
 }
 
+/// A request that waits.
+#[derive(Debug, Clone)]
+pub(super) struct Waiting {
+    pub(super) candidates: Vec<VersionKey>,
+    pub(super) since: Moment,
+}
+
+#[derive(Clone)]
 pub(super) struct World {
     pub(super) residency: Residency,
+    pub(super) settings: Settings,
     pub(super) now: Moment,
     pub(super) plan: Vec<Target>,
     pub(super) preparing: BTreeMap<EntryId, Attempt>,
+    /// A cancelled preparation whose answer is on its way nevertheless.
+    pub(super) late: Option<(EntryId, Attempt)>,
     pub(super) loading: BTreeMap<EntryId, (Attempt, u32)>,
     pub(super) loaded: BTreeMap<EntryId, u32>,
+    pub(super) loaded_at: BTreeMap<EntryId, Moment>,
     pub(super) freeing: BTreeMap<EntryId, u32>,
+    /// When what failed may be tried again; `None` where only another plan can help.
+    pub(super) rests: BTreeMap<EntryId, Option<Moment>>,
     pub(super) targets: BTreeMap<EntryId, Target>,
     pub(super) leases: Vec<EntryId>,
-    pub(super) waiting: BTreeMap<WaiterId, Vec<VersionKey>>,
+    pub(super) used_at: BTreeMap<EntryId, Moment>,
+    /// The bytes that the machine has for models.
+    pub(super) machine_bytes: u64,
+    /// Those that it was found to have, when that was clear.
+    pub(super) known_bytes: u64,
+    pub(super) waiting: BTreeMap<WaiterId, Waiting>,
     pub(super) answers: BTreeMap<WaiterId, Answer>,
+    /// The first promise that did not hold.
+    pub(super) broken: Option<String>,
+    /// Whether a broken promise is only noted.
+    pub(super) is_explored: bool,
+    pub(super) bug: Bug,
+    is_measuring: bool,
     next_waiter: u64,
 }
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::with_settings(Settings { max_waiters: 8, ..Settings::with_budget(BUDGET) })
+    }
+
+    pub(super) fn with_settings(settings: Settings) -> Self {
         Self {
-            residency: Residency::new(Settings { max_waiters: 8, ..Settings::with_budget(BUDGET) }),
+            residency: Residency::new(settings),
+            settings,
             now: Duration::ZERO,
             plan: Vec::new(),
             preparing: BTreeMap::new(),
+            late: None,
             loading: BTreeMap::new(),
             loaded: BTreeMap::new(),
+            loaded_at: BTreeMap::new(),
             freeing: BTreeMap::new(),
+            rests: BTreeMap::new(),
             targets: BTreeMap::new(),
             leases: Vec::new(),
+            used_at: BTreeMap::new(),
+            machine_bytes: u64::MAX,
+            known_bytes: u64::MAX,
             waiting: BTreeMap::new(),
             answers: BTreeMap::new(),
+            broken: None,
+            is_explored: false,
+            bug: NO_BUG,
+            is_measuring: false,
             next_waiter: 0,
         }
     }
@@ -106,6 +156,7 @@ impl World {
 
     pub(super) fn apply(&mut self, plan: Vec<Target>) {
         self.plan.clone_from(&plan);
+        self.rests.retain(|_, rest| rest.is_some());
         self.feed(Event::Planned { targets: plan });
     }
 
@@ -116,7 +167,7 @@ impl World {
     pub(super) fn want_keys(&mut self, candidates: Vec<VersionKey>) -> WaiterId {
         self.next_waiter += 1;
         let waiter = WaiterId(self.next_waiter);
-        self.waiting.insert(waiter, candidates.clone());
+        self.waiting.insert(waiter, Waiting { candidates: candidates.clone(), since: self.now });
         self.feed(Event::Wanted { waiter, candidates, planned_pin_only: false });
         waiter
     }
@@ -129,16 +180,18 @@ impl World {
     pub(super) fn release(&mut self, entry: EntryId) {
         let place = self.leases.iter().position(|leased| *leased == entry).unwrap();
         self.leases.remove(place);
+        self.used_at.insert(entry, self.now);
         self.feed(Event::Released { entry });
     }
 
     pub(super) fn finish_prepare(&mut self, entry: EntryId, outcome: Result<(), VersionFailure>) {
         let attempt = self.preparing.remove(&entry).unwrap();
         let footprint = footprint(&self.targets[&entry]);
-        self.feed(match outcome {
+        let event = match outcome {
             Ok(()) => Event::Prepared { entry, attempt, footprint },
-            Err(failure) => Event::Failed { entry, attempt, failure, jitter: 0.5 },
-        });
+            Err(failure) => self.failed(entry, attempt, failure),
+        };
+        self.feed(event);
     }
 
     pub(super) fn finish_load(&mut self, entry: EntryId, outcome: Result<(), VersionFailure>) {
@@ -146,9 +199,14 @@ impl World {
         match outcome {
             Ok(()) => {
                 self.loaded.insert(entry, instances);
+                self.loaded_at.insert(entry, self.now);
+                self.used_at.insert(entry, self.now);
                 self.feed(Event::Loaded { entry, attempt });
             }
-            Err(failure) => self.feed(Event::Failed { entry, attempt, failure, jitter: 0.5 }),
+            Err(failure) => {
+                let failed = self.failed(entry, attempt, failure);
+                self.feed(failed);
+            }
         }
     }
 
@@ -157,24 +215,63 @@ impl World {
         self.feed(Event::Freed { entry });
     }
 
+    /// The answer of a preparation that was cancelled when it was done.
+    pub(super) fn finish_late(&mut self) {
+        if let Some((entry, attempt)) = self.late.take() {
+            let footprint = footprint(&self.targets[&entry]);
+            self.feed(Event::Prepared { entry, attempt, footprint });
+        }
+    }
+
+    /// The memory is measured: what is in use is in use, and nobody stalls. A sixteenth of it is the margin.
+    pub(super) fn measure(&mut self) {
+        let limit_bytes = self.machine_bytes;
+        let in_use = self.bytes_in_use();
+        if self.loading.is_empty() && self.freeing.is_empty() {
+            self.known_bytes = limit_bytes.max(in_use);
+        }
+        let free_bytes = limit_bytes.saturating_sub(in_use);
+        let process_bytes = in_use;
+        self.feed(Event::Measured {
+            memory: RealMemory { process_bytes, free_bytes, limit_bytes, stalled_percent: 0 },
+        });
+    }
+
     pub(super) fn pass(&mut self, time: Duration) {
         self.now += time;
         self.feed(Event::Tick);
     }
 
+    /// Time passes as it does for the task: a tick comes only when the state machine has asked for one.
+    pub(super) fn pass_as_asked(&mut self, time: Duration) {
+        let wake = self.next_wake();
+        self.now += time;
+        if wake.is_some_and(|wake| wake <= self.now) {
+            self.feed(Event::Tick);
+        }
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Moment> {
+        (self.bug.wake)(self.residency.next_wake(self.now))
+    }
+
     /// Everything in motion ends well; nothing new is asked for.
     pub(super) fn settle(&mut self) {
-        loop {
-            if let Some(entry) = self.preparing.keys().next().copied() {
-                self.finish_prepare(entry, Ok(()));
-            } else if let Some(entry) = self.loading.keys().next().copied() {
-                self.finish_load(entry, Ok(()));
-            } else if let Some(entry) = self.freeing.keys().next().copied() {
-                self.finish_free(entry);
-            } else {
-                return;
-            }
+        while self.broken.is_none() && self.settle_one() {}
+    }
+
+    /// One thing in motion ends well; false where nothing is in motion.
+    pub(super) fn settle_one(&mut self) -> bool {
+        if let Some(entry) = self.preparing.keys().next().copied() {
+            self.finish_prepare(entry, Ok(()));
+        } else if let Some(entry) = self.loading.keys().next().copied() {
+            self.finish_load(entry, Ok(()));
+        } else if let Some(entry) = self.freeing.keys().next().copied() {
+            self.finish_free(entry);
+        } else {
+            return false;
         }
+        true
     }
 
     pub(super) fn entry(&self, model: &str) -> EntryId {
@@ -187,11 +284,24 @@ impl World {
     }
 
     pub(super) fn bytes_in_use(&self) -> u64 {
+        self.bytes_of(|_| true)
+    }
+
+    /// The bytes in use by some targets.
+    fn bytes_of(&self, is_counted: impl Fn(&Target) -> bool) -> u64 {
         let of = |entry: &EntryId| footprint(&self.targets[entry]);
-        let loading: u64 =
-            self.loading.iter().map(|(entry, (_, instances))| of(entry).peak(*instances)).sum();
-        let held = self.loaded.iter().chain(&self.freeing);
+        let counts = |entry: &EntryId| is_counted(&self.targets[entry]);
+        let loading = self.loading.iter().filter(|(entry, _)| counts(entry));
+        let loading: u64 = loading.map(|(entry, (_, instances))| of(entry).peak(*instances)).sum();
+        let held = self.loaded.iter().chain(&self.freeing).filter(|(entry, _)| counts(entry));
         loading + held.map(|(entry, instances)| of(entry).held(*instances)).sum::<u64>()
+    }
+
+    fn failed(&mut self, entry: EntryId, attempt: Attempt, failure: VersionFailure) -> Event {
+        // A jitter of 1 takes half of the first rest away, and later rests are not shorter.
+        let rest = failure.retryable.then(|| self.now + self.settings.backoff.base / 2);
+        self.rests.insert(entry, rest);
+        Event::Failed { entry, attempt, failure, jitter: 1.0 }
     }
 
     fn feed(&mut self, event: Event) {
@@ -199,60 +309,217 @@ impl World {
             Event::Loaded { entry, .. } => Some(*entry),
             _ => None,
         };
-        let effects = self.residency.handle(event, self.now);
-        for effect in effects {
-            self.carry_out(effect, just_loaded);
+        let is_tick = matches!(event, Event::Tick);
+        self.is_measuring = matches!(event, Event::Measured { .. });
+        if let Some(event) = (self.bug.before)(&mut self.residency, event) {
+            let mut effects = self.residency.handle(event, self.now);
+            (self.bug.after)(&mut self.residency, &mut effects);
+            for effect in effects {
+                self.carry_out(effect, just_loaded);
+            }
         }
-        let in_use = self.bytes_in_use();
-        assert!(in_use <= BUDGET.bytes, "{in_use} bytes in use, over the budget");
-        assert_eq!(in_use, self.residency.reserved_bytes(), "the reservation is not what is in use");
+        self.check(is_tick);
+        if !self.is_explored {
+            assert_eq!(self.broken, None);
+        }
+    }
+
+    /// Notes a promise that does not hold.
+    fn promise(&mut self, holds: bool, broken: impl FnOnce() -> String) {
+        if !holds && self.broken.is_none() {
+            self.broken = Some(broken());
+        }
+    }
+
+    fn check(&mut self, is_tick: bool) {
+        let (in_use, reserved) = (self.bytes_in_use(), self.residency.reserved_bytes());
+        let budget = self.settings.budget.bytes;
+        self.promise(in_use <= budget, || format!("{in_use} bytes in use, over the budget"));
+        self.promise(in_use == reserved, || format!("{reserved} bytes reserved, and {in_use} in use"));
+        let known: Vec<WaiterId> = self.residency.machine.table.waiters.keys().copied().collect();
+        let waiting: Vec<WaiterId> = self.waiting.keys().copied().collect();
+        self.promise(known == waiting, || format!("{waiting:?} wait, and {known:?} are known"));
+        let max_wait = self.settings.max_wait;
+        let is_late = self.waiting.values().any(|waiting| waiting.since + max_wait <= self.now);
+        self.promise(!(is_tick && is_late), || "a request waits longer than it may".to_owned());
+        let wake = self.residency.next_wake(self.now);
+        let is_over = is_tick && wake.is_some_and(|wake| wake <= self.now);
+        self.promise(!is_over, || "a tick asks for the next one at once".to_owned());
     }
 
     fn carry_out(&mut self, effect: Effect, just_loaded: Option<EntryId>) {
         match effect {
             Effect::Prepare { entry, attempt, target } => {
-                assert!(!self.is_in_motion(entry), "prepared twice: {entry:?}");
+                self.check_start(entry, &target);
                 self.targets.insert(entry, target);
                 self.preparing.insert(entry, attempt);
             }
-            Effect::CancelPrepare { entry } => {
-                assert!(self.preparing.remove(&entry).is_some(), "nothing to cancel: {entry:?}");
-            }
+            Effect::CancelPrepare { entry } => match self.preparing.remove(&entry) {
+                Some(attempt) => self.late = Some((entry, attempt)),
+                None => self.promise(false, || format!("nothing to cancel: {entry:?}")),
+            },
             Effect::Load { entry, attempt, target } => {
-                assert!(!self.is_in_motion(entry), "loaded twice: {entry:?}");
+                self.check_start(entry, &target);
                 self.loading.insert(entry, (attempt, target.instances));
-                self.targets.insert(entry, target);
+                self.targets.insert(entry, target.clone());
+                self.check_limits(&target);
             }
             Effect::Resize { entry, instances } => {
-                assert!(
-                    self.loaded.insert(entry, instances).is_some(),
-                    "resized while not loaded: {entry:?}"
-                );
+                let before = self.loaded.insert(entry, instances);
+                self.promise(before.is_some(), || format!("resized while not loaded: {entry:?}"));
             }
             Effect::Unload { entry } => self.unload(entry, just_loaded),
-            Effect::Forget { entry } => assert!(!self.is_in_motion(entry), "forgotten in motion: {entry:?}"),
+            Effect::Forget { entry } => {
+                self.promise(!self.is_in_motion(entry), || format!("forgotten in motion: {entry:?}"));
+            }
             Effect::Grant { waiter, entry, instead_of } => {
-                let candidates = self.waiting.remove(&waiter).expect("granted to nobody");
-                assert!(self.loaded.contains_key(&entry), "granted while not loaded: {entry:?}");
-                assert!(candidates.contains(&self.targets[&entry].key), "granted something else");
+                self.check_grant(waiter, entry);
                 self.leases.push(entry);
+                self.used_at.insert(entry, self.now);
                 self.answers.insert(waiter, Answer::Granted(entry, instead_of.map(|(key, _)| key)));
             }
             Effect::Refuse { waiter, refusal } => {
-                assert!(self.waiting.remove(&waiter).is_some(), "refused nobody");
+                self.check_refusal(waiter, &refusal);
                 self.answers.insert(waiter, Answer::Refused(refusal));
             }
         }
     }
 
+    /// Nothing is started twice, nor while it rests after a failure.
+    fn check_start(&mut self, entry: EntryId, target: &Target) {
+        let live = self.preparing.keys().chain(self.loading.keys()).chain(self.loaded.keys());
+        let is_same = |other: &EntryId| *other == entry || self.targets[other].is_same_model(target);
+        let is_twice = live.chain(self.freeing.keys()).any(is_same);
+        self.promise(!is_twice, || format!("started twice: {}", target.key));
+        let is_rested = match self.rests.remove(&entry) {
+            Some(rest) => rest.is_some_and(|rest| rest <= self.now),
+            None => true,
+        };
+        self.promise(is_rested, || format!("tried again without a rest: {}", target.key));
+    }
+
+    /// With a load that starts, neither its model nor its task takes more than its limit, nor everything more than the
+    /// machine was found to have.
+    fn check_limits(&mut self, target: &Target) {
+        let Some(target) = self.plan.iter().find(|planned| planned.is_same_model(target)).cloned() else {
+            return;
+        };
+        let model = self.bytes_of(|other| other.key.model == target.key.model);
+        let holds = model <= target.model_limit_bytes.unwrap_or(u64::MAX);
+        self.promise(holds, || format!("{model} bytes of one model, over its limit: {}", target.key));
+        let task = self.bytes_of(|other| other.task == target.task);
+        let holds = task <= target.task_limit_bytes.unwrap_or(u64::MAX);
+        self.promise(holds, || format!("{task} bytes of one task, over its limit: {}", target.key));
+        let (in_use, known) = (self.bytes_in_use(), self.known_bytes);
+        self.promise(in_use <= known, || format!("{in_use} bytes in use, and the machine has {known}"));
+    }
+
+    fn check_grant(&mut self, waiter: WaiterId, entry: EntryId) {
+        self.promise(self.loaded.contains_key(&entry), || format!("granted while not loaded: {entry:?}"));
+        let Some(waiting) = self.waiting.remove(&waiter) else {
+            return self.promise(false, || format!("granted to nobody: {waiter:?}"));
+        };
+        let granted = self.targets.get(&entry).map(|target| target.key.clone());
+        let before = waiting.candidates.iter().take_while(|candidate| Some(*candidate) != granted.as_ref());
+        let before: Vec<VersionKey> = before.cloned().collect();
+        self.promise(before.len() < waiting.candidates.len(), || "granted something else".to_owned());
+        self.check_attempts(&before);
+    }
+
+    fn check_refusal(&mut self, waiter: WaiterId, refusal: &Refusal) {
+        let Some(waiting) = self.waiting.remove(&waiter) else {
+            return self.promise(false, || format!("refused nobody: {waiter:?}"));
+        };
+        if let Refusal::Failed { .. } = refusal {
+            self.check_attempts(&waiting.candidates);
+        }
+    }
+
+    /// Who was passed over has failed, and has not been loaded since.
+    fn check_attempts(&mut self, passed_over: &[VersionKey]) {
+        let views = self.residency.views();
+        let untried = views
+            .iter()
+            .find(|view| passed_over.contains(&view.target.key) && view.last_failure.is_none())
+            .map(|view| view.target.key.clone());
+        self.promise(untried.is_none(), || format!("passed over, and has not failed: {untried:?}"));
+    }
+
     fn unload(&mut self, entry: EntryId, just_loaded: Option<EntryId>) {
-        assert!(!self.leases.contains(&entry), "a leased version was unloaded: {entry:?}");
-        let instances = self.loaded.remove(&entry).expect("unloaded while not loaded");
+        let is_leased = self.leases.contains(&entry);
+        self.promise(!is_leased, || format!("a leased version was unloaded: {entry:?}"));
+        let need = self.need_for_memory(entry);
+        let planned = self.plan.iter().find(|planned| planned.is_same_model(&self.targets[&entry])).cloned();
+        // A limit that was lowered under what is loaded.
+        let is_over_limit = planned.as_ref().is_some_and(|planned| self.is_over_limit(planned, 0));
+        let Some(instances) = self.loaded.remove(&entry) else {
+            return self.promise(false, || format!("unloaded while not loaded: {entry:?}"));
+        };
         self.freeing.insert(entry, instances);
-        let target = &self.targets[&entry];
-        let is_planned = |planned: &Target| planned.is_same_model(target) && planned.keep;
-        let is_kept = self.plan.iter().any(is_planned);
-        assert!(!is_kept || just_loaded == Some(entry), "a kept version was evicted: {}", target.key);
+        let loaded_at = self.loaded_at.remove(&entry).unwrap_or_default();
+        if just_loaded == Some(entry) {
+            return;
+        }
+        let target = self.targets[&entry].clone();
+        let key = &target.key;
+        let used_at = self.used_at.get(&entry).copied().unwrap_or_default();
+        let idle_time = planned.as_ref().and_then(|planned| planned.idle_time);
+        if idle_time.is_some_and(|time| used_at + time <= self.now) {
+            return;
+        }
+        match planned {
+            Some(planned) if is_over_limit => {
+                self.promise(!planned.keep, || format!("a kept version was evicted: {key}"));
+            }
+            // The system runs out of memory: a load may not be the reason.
+            Some(planned) if self.is_measuring && self.is_running_out() => {
+                self.promise(!planned.keep, || format!("a kept version was evicted: {key}"));
+            }
+            Some(planned) => {
+                self.promise(!planned.keep, || format!("a kept version was evicted: {key}"));
+                let by_request = planned.load == LoadPolicy::Lazy || !self.waiting.is_empty();
+                self.promise(by_request, || format!("preloading evicted a preloaded version: {key}"));
+                self.promise(need, || format!("evicted without need: {key}"));
+                let has_stayed = self.now >= loaded_at + self.settings.minimum_residency;
+                self.promise(has_stayed, || format!("evicted before its minimum residency: {key}"));
+            }
+            None => {
+                let views = self.residency.views();
+                let successor = views.iter().find(|view| view.target.key == *key);
+                let is_superseded = successor.is_none_or(|view| view.state == VersionState::Loaded);
+                let is_in_order = is_superseded || need || self.is_measuring;
+                self.promise(is_in_order, || format!("an old pin went before the new one was there: {key}"));
+            }
+        }
+    }
+
+    /// Whether less than the margin of the machine's memory is free.
+    fn is_running_out(&self) -> bool {
+        self.machine_bytes / 16 > self.machine_bytes.saturating_sub(self.bytes_in_use())
+    }
+
+    /// Whether something that is not in memory would not fit beside what is.
+    fn need_for_memory(&self, evicted: EntryId) -> bool {
+        let budget = self.settings.budget;
+        let upper_mark = budget.bytes * u64::from(budget.evict_above_percent) / 100;
+        // The margin, and the working memory of idle versions, which is not in memory when it is measured.
+        let really_there = self.known_bytes - self.known_bytes / 16 - 10;
+        let is_up = |target: &Target| {
+            let up = self.loaded.keys().chain(self.loading.keys());
+            up.filter(|entry| **entry != evicted).any(|entry| self.targets[entry].is_same_model(target))
+        };
+        self.plan.iter().filter(|target| !is_up(target)).any(|target| {
+            let peak = footprint(target).peak(target.instances);
+            self.bytes_in_use() + peak > upper_mark.min(really_there) || self.is_over_limit(target, peak)
+        })
+    }
+
+    /// Whether the model or the task of a target takes more than its limit, with so many bytes more.
+    fn is_over_limit(&self, target: &Target, more: u64) -> bool {
+        let model = self.bytes_of(|other| other.key.model == target.key.model);
+        let task = self.bytes_of(|other| other.task == target.task);
+        model + more > target.model_limit_bytes.unwrap_or(u64::MAX)
+            || task + more > target.task_limit_bytes.unwrap_or(u64::MAX)
     }
 
     fn is_in_motion(&self, entry: EntryId) -> bool {

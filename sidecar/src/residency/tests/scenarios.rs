@@ -1,0 +1,171 @@
+//! Small worlds of at most three versions and two clients.
+
+use super::bug::NO_BUG;
+use super::explore::{Scenario, TICK, explore, is_soak};
+use super::world::{keep, key, preload, target};
+use crate::target::{Target, VersionKey};
+
+/// So many states of each world are looked at, the nearest first. `make soak` looks at all.
+const MOST_STATES: usize = 6_000;
+
+/// Of three versions that are asked for only two fit, and only some two.
+pub(super) fn memory() -> Scenario {
+    Scenario {
+        name: "memory",
+        plans: vec![vec![target("a", 40, 1), target("b", 20, 1), target("c", 40, 1)]],
+        clients: vec![vec![&["a"], &["c"]], vec![&["b"]]],
+        failures: &[],
+        machines: &[],
+    }
+}
+
+/// A version, its fallback, and every way to fail.
+pub(super) fn failures() -> Scenario {
+    Scenario {
+        name: "failures",
+        plans: vec![vec![target("a", 10, 1), target("b", 10, 1)]],
+        clients: vec![vec![&["a", "b"]], vec![&["a"], &["b"]]],
+        failures: &[true, false],
+        machines: &[],
+    }
+}
+
+/// Preloaded versions whose pins change, come and go.
+pub(super) fn pins() -> Scenario {
+    Scenario {
+        name: "pins",
+        plans: vec![
+            vec![preload(target("a", 10, 1)), target("b", 10, 1)],
+            vec![preload(target("a", 11, 2)), preload(target("b", 10, 1))],
+        ],
+        clients: vec![vec![&["a"]], vec![&["b"]]],
+        failures: &[],
+        machines: &[],
+    }
+}
+
+/// A new pin that fails, or not, beside an old one that is lazy.
+pub(super) fn failing_pins() -> Scenario {
+    Scenario {
+        name: "failing pins",
+        plans: vec![vec![target("a", 10, 1)], vec![target("a", 11, 2)]],
+        clients: vec![vec![&["a"]], vec![&["a"]]],
+        failures: &[true, false],
+        machines: &[],
+    }
+}
+
+/// A kept version whose next pin does not fit beside it, and another one that wants its memory.
+pub(super) fn tight() -> Scenario {
+    Scenario {
+        name: "tight",
+        plans: vec![
+            vec![keep(preload(target("a", 50, 1))), target("b", 30, 1)],
+            vec![keep(preload(target("a", 51, 2))), target("b", 30, 1)],
+        ],
+        clients: vec![vec![&["a"]], vec![&["b", "a"]]],
+        failures: &[],
+        machines: &[],
+    }
+}
+
+/// Preloaded versions of which not all fit.
+pub(super) fn crowded() -> Scenario {
+    Scenario {
+        name: "crowded",
+        plans: vec![vec![
+            preload(target("a", 40, 1)),
+            preload(target("b", 40, 1)),
+            preload(target("c", 20, 1)),
+        ]],
+        clients: vec![vec![&["a"]], vec![&["b"]]],
+        failures: &[true],
+        machines: &[],
+    }
+}
+
+/// Limits of a model and of a task within the budget, which are lowered and raised, and idle times.
+pub(super) fn limits() -> Scenario {
+    let target = |model: &str, version: &str, size: u64, limit: Option<u64>| Target {
+        key: VersionKey { version: version.parse().unwrap(), ..key(model) },
+        model_limit_bytes: limit,
+        task_limit_bytes: Some(60),
+        ..target(model, size, 1)
+    };
+    let plan = |limit| {
+        let idle_time = Some(2 * TICK);
+        vec![
+            target("a", "v1", 20, limit),
+            Target { idle_time, ..target("b", "v1", 20, None) },
+            target("a", "v2", 19, limit),
+        ]
+    };
+    Scenario {
+        name: "limits",
+        plans: vec![plan(Some(40)), plan(Some(25))],
+        clients: vec![vec![&["a"], &["b"]], vec![&["a@v2"]]],
+        failures: &[],
+        machines: &[],
+    }
+}
+
+/// A machine that has less than the budget says, and then enough again.
+pub(super) fn pressure() -> Scenario {
+    Scenario {
+        name: "pressure",
+        plans: vec![vec![target("a", 30, 1), keep(target("b", 20, 1))]],
+        clients: vec![vec![&["a"]], vec![&["b", "a"]]],
+        failures: &[],
+        machines: &[40, 160],
+    }
+}
+
+fn holds_everywhere(scenario: &Scenario) {
+    let is_soak = is_soak();
+    let explored = explore(scenario, NO_BUG, if is_soak { usize::MAX } else { MOST_STATES });
+    println!("{}: {} states, complete: {}", scenario.name, explored.states, explored.is_complete);
+    if let Some((broken, way)) = explored.broken {
+        panic!("{}: {broken}, after {way:?}", scenario.name);
+    }
+    assert!(explored.is_complete || !is_soak);
+}
+
+#[test]
+fn memory_for_two_of_three() {
+    holds_everywhere(&memory());
+}
+
+#[test]
+fn a_version_and_its_fallback_that_fail_in_every_way() {
+    holds_everywhere(&failures());
+}
+
+#[test]
+fn pins_that_change_come_and_go() {
+    holds_everywhere(&pins());
+}
+
+#[test]
+fn new_pins_that_fail() {
+    holds_everywhere(&failing_pins());
+}
+
+#[test]
+fn a_kept_version_that_cannot_be_replaced_beside_itself() {
+    holds_everywhere(&tight());
+}
+
+#[test]
+fn more_to_preload_than_fits() {
+    holds_everywhere(&crowded());
+}
+
+#[test]
+fn limits_within_the_budget() {
+    holds_everywhere(&limits());
+}
+
+#[test]
+fn a_machine_that_has_less_than_the_budget_says() {
+    holds_everywhere(&pressure());
+}
