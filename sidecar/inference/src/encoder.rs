@@ -27,3 +27,6 @@ pub struct Computation {
     /// The number formats.
     pub precision: Precision,
 }
+
+#[cfg(test)]
+mod tests;

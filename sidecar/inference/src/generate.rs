@@ -5,11 +5,9 @@
 pub mod beam;
 pub mod config;
 pub mod processors;
-mod scores;
 mod search;
 
 pub use beam::{BeamOptions, EarlyStopping, Hypothesis};
 pub use config::GenerationConfig;
 pub use processors::LogitsProcessor;
-pub use scores::{are_finite, log_softmax};
 pub use search::{Decoder, SearchOptions, search, search_all};

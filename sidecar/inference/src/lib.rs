@@ -17,6 +17,7 @@ pub mod generate;
 pub mod languages;
 pub mod load;
 pub mod processor;
+pub mod sentencepiece;
 pub mod seq2seq;
 pub mod text;
 pub mod tokenize;

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use sentencepiece_rs::SentencePieceProcessor;
 use tokenizers::Tokenizer;
 
 use crate::error::LoadError;
 use crate::files;
+use crate::sentencepiece::SentencePieces;
 
 /// The longest text that a sentencepiece model is asked to cut up, in bytes: its time grows faster than the
 /// text where the model merges pairs.
@@ -58,10 +58,9 @@ impl TokenizerInWork {
 ///
 /// # Errors
 /// Where it is missing, too large, or no sentencepiece model.
-pub fn read_sentencepiece(folder: &Path, name: &str) -> Result<SentencePieceProcessor, LoadError> {
+pub fn read_sentencepiece(folder: &Path, name: &str) -> Result<SentencePieces, LoadError> {
     let bytes = files::read_capped(folder, name)?;
-    parsed(move || SentencePieceProcessor::from_serialized_model(&bytes).map_err(|error| error.to_string()))
-        .map_err(|message| LoadError::corrupted(name, message))
+    parsed(move || SentencePieces::parse(&bytes)).map_err(|message| LoadError::corrupted(name, message))
 }
 
 /// Runs a parser of a library and waits for it.

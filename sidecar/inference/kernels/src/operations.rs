@@ -73,10 +73,22 @@ impl Kernels {
         unsafe { (self.table.position_of_greatest)(row.as_ptr(), row.len()) }
     }
 
+    /// Whether every number is finite.
+    #[must_use]
+    pub fn is_finite(self, row: &[f32]) -> bool {
+        // SAFETY: the processor has the instructions, and there are that many numbers.
+        unsafe { (self.table.is_finite)(row.as_ptr(), row.len()) }
+    }
+
     /// The logarithm of the sum of e to the power of each number.
     #[must_use]
     pub fn log_sum_exp(self, row: &[f32]) -> f32 {
-        let most = self.greatest(row);
+        self.log_sum_exp_below(row, self.greatest(row))
+    }
+
+    /// As [`Kernels::log_sum_exp`], of numbers of which `most` is the greatest.
+    #[must_use]
+    pub fn log_sum_exp_below(self, row: &[f32], most: f32) -> f32 {
         if !most.is_finite() {
             return most;
         }
@@ -85,11 +97,15 @@ impl Kernels {
         most + sum.ln()
     }
 
-    /// Replaces numbers by the logarithms of their softmax.
+    /// Replaces numbers by the logarithms of their softmax. Where none is above negative infinity they stay as they
+    /// are.
     pub fn log_softmax(self, row: &mut [f32]) {
-        let shift = -self.log_sum_exp(row);
+        let sum = self.log_sum_exp(row);
+        if sum == f32::NEG_INFINITY {
+            return;
+        }
         // SAFETY: the processor has the instructions, and there are that many numbers.
-        unsafe { (self.table.shift)(row.as_mut_ptr(), row.len(), shift) }
+        unsafe { (self.table.shift)(row.as_mut_ptr(), row.len(), -sum) }
     }
 }
 

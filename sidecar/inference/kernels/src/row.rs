@@ -9,11 +9,14 @@ pub(crate) use attend::{Attend, attend};
 pub(crate) use softmax::{softmax_weights, softmax_weights_bfloat16};
 
 use self::lanes::{
-    Gelu, Greatest, GreatestMagnitude, Least, Plus, Relu, Silu, Sum, SumOfExp, SumOfSquares, Times, Traces,
-    fold, map,
+    Gelu, Greatest, GreatestMagnitude, Least, Plus, Relu, Silu, Sum, SumOfExp, SumOfSquares, SumOfZeros, Times,
+    Traces, fold, map,
 };
 use crate::activation::Activation;
 use crate::vector::Vector;
+
+/// How many numbers are looked at together for the greatest.
+const BLOCK: usize = 512;
 
 /// # Safety
 /// As [`map`].
@@ -230,10 +233,28 @@ pub(crate) unsafe fn to_signed_bytes<V: Vector>(
 /// As [`fold`]; `count` is not 0.
 #[inline(always)]
 pub(crate) unsafe fn position_of_greatest<V: Vector>(row: *const f32, count: usize) -> usize {
-    // SAFETY: the caller's promise. The second pass ends at the first vector that has it.
+    let (mut most, mut first) = (f32::NEG_INFINITY, 0);
+    // SAFETY: `at` and the numbers of its block stay within `count`, as do `first` and those of its.
     unsafe {
-        let most = greatest::<V>(row, count);
-        let row = std::slice::from_raw_parts(row, count);
-        row.iter().position(|value| *value == most).unwrap_or(0)
+        let mut at = 0;
+        while at < count {
+            let greatest = greatest::<V>(row.add(at), BLOCK.min(count - at));
+            if greatest > most {
+                (most, first) = (greatest, at);
+            }
+            at += BLOCK;
+        }
+        let block = std::slice::from_raw_parts(row.add(first), BLOCK.min(count - first));
+        first + block.iter().position(|value| *value == most).unwrap_or(0)
     }
+}
+
+/// Whether every number is finite.
+///
+/// # Safety
+/// As [`fold`].
+#[inline(always)]
+pub(crate) unsafe fn is_finite<V: Vector>(row: *const f32, count: usize) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { V::sum(fold::<V, _>(row, count, 0.0, 0.0, SumOfZeros)) == 0.0 }
 }

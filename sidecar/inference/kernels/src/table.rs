@@ -24,6 +24,7 @@ pub(crate) struct Table {
     pub(crate) shift: unsafe fn(*mut f32, usize, f32),
     pub(crate) greatest: unsafe fn(*const f32, usize) -> f32,
     pub(crate) position_of_greatest: unsafe fn(*const f32, usize) -> usize,
+    pub(crate) is_finite: unsafe fn(*const f32, usize) -> bool,
     pub(crate) sum_of_exp: unsafe fn(*const f32, usize, f32) -> f32,
     pub(crate) softmax_weights: unsafe fn(*mut f32, usize, usize) -> f32,
     pub(crate) softmax_weights_bfloat16: unsafe fn(*const f32, usize, usize, *mut u16) -> f32,
@@ -65,6 +66,7 @@ macro_rules! table {
                 shift,
                 greatest,
                 position_of_greatest,
+                is_finite,
                 sum_of_exp,
                 softmax_weights,
                 softmax_weights_bfloat16,
@@ -102,6 +104,7 @@ macro_rules! kernels {
             fn greatest(row: *const f32, count: usize) -> f32 = row::greatest::<$vector>;
             fn position_of_greatest(row: *const f32, count: usize) -> usize =
                 row::position_of_greatest::<$vector>;
+            fn is_finite(row: *const f32, count: usize) -> bool = row::is_finite::<$vector>;
             fn sum_of_exp(row: *const f32, count: usize, most: f32) -> f32 = row::sum_of_exp::<$vector>;
             fn softmax_weights(row: *mut f32, count: usize, padded: usize) -> f32 =
                 row::softmax_weights::<$vector>;

@@ -1,6 +1,6 @@
 //! Rules over the scores of the next token, as transformers' logits processors of the same names have them.
 
-use super::scores::log_softmax;
+use ostler_kernels::Kernels;
 
 /// A rule: it sees a row's tokens so far, the prompt among them, and changes the scores of the next one.
 pub trait LogitsProcessor: Send + Sync {
@@ -161,7 +161,7 @@ pub struct Renormalize;
 
 impl LogitsProcessor for Renormalize {
     fn apply(&self, _tokens: &[u32], scores: &mut [f32]) {
-        log_softmax(scores);
+        Kernels::best().log_softmax(scores);
     }
 }
 

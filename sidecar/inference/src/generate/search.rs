@@ -4,7 +4,6 @@ use ostler_kernels::{Kernels, Lanes};
 
 use super::beam::{BeamOptions, BeamSearch, Hypothesis, Step};
 use super::processors::LogitsProcessor;
-use super::scores::are_finite;
 use crate::engine::{Control, EngineError};
 
 /// The model's side of a search: it owns the caches of a number of rows.
@@ -104,14 +103,15 @@ struct GreedyRow {
 impl GreedyRow {
     /// Appends the most probable token that the rules allow.
     fn advance(&mut self, scores: &mut [f32], processors: &[Box<dyn LogitsProcessor>], kernels: Kernels) {
-        self.is_sound = are_finite(scores);
+        self.is_sound = kernels.is_finite(scores);
         for processor in processors {
             processor.apply(&self.tokens, scores);
         }
         let token = kernels.position_of_greatest(scores);
         let score = scores.get(token).copied().unwrap_or_default();
         // Where the rules forbid everything, nothing is left to compare with.
-        self.log_probability += if score.is_finite() { score - kernels.log_sum_exp(scores) } else { score };
+        self.log_probability +=
+            if score.is_finite() { score - kernels.log_sum_exp_below(scores, score) } else { score };
         self.tokens.push(token as u32);
     }
 }
@@ -178,14 +178,14 @@ struct Group {
 impl Group {
     /// Chooses the sequences to go on with, from the logits of every beam.
     fn advance(&mut self, logits: &mut [f32], processors: &[Box<dyn LogitsProcessor>], kernels: Kernels) {
-        // Minus infinity is a rule's work, and rules come later: a model's own logits are all finite.
-        if !are_finite(logits) {
-            self.step = None;
-            return;
-        }
         let rows = self.search.rows().count().max(1);
         let vocabulary = logits.len() / rows;
         for (row, scores) in self.search.rows().zip(logits.chunks_exact_mut(vocabulary.max(1))) {
+            // Minus infinity is a rule's work, and rules come later: a model's own logits are all finite.
+            if !kernels.is_finite(scores) {
+                self.step = None;
+                return;
+            }
             kernels.log_softmax(scores);
             for processor in processors {
                 processor.apply(row, scores);

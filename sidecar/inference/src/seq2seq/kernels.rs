@@ -12,7 +12,7 @@ mod workspace;
 
 use std::sync::Arc;
 
-use ostler_kernels::{Kernels, LayerNorm, Linear, Numbers, Write};
+use ostler_kernels::{Kernels, LayerNorm, Linear, Numbers};
 
 use self::attention::{Cache, Heads};
 use self::decoding::Decoding;
@@ -156,13 +156,13 @@ impl KernelModel {
     /// Encodes sentences, and prepares what each decoder layer sees of them.
     fn encode(&self, sentences: &[&[u32]], control: &Control) -> Result<Encoded, EngineError> {
         let model = &self.architecture;
-        let (width, kernels) = (model.width, self.processor.kernels());
+        let width = model.width;
         let heads = Heads { width, count: model.encoder.heads };
         let lanes = self.processor.team().enter();
         let count: usize = sentences.iter().map(|sentence| sentence.len()).sum();
-        let mut states = vec![0.0; count * width];
+        let mut work = Workspace::new(lanes.threads(), count, width, model.encoder.feed_forward);
         let tokens = sentences.iter().flat_map(|sentence| sentence.iter().enumerate());
-        let places: Vec<_> = states.chunks_exact_mut(width).zip(tokens).collect();
+        let places: Vec<_> = work.states.chunks_exact_mut(width).zip(tokens).collect();
         lanes.for_each(places, |(row, (position, token))| self.embed_source(*token, position, row));
         let offsets = offsets(sentences, heads.cache_row());
         let sentence_of: Vec<usize> = sentences
@@ -170,33 +170,27 @@ impl KernelModel {
             .enumerate()
             .flat_map(|(number, sentence)| std::iter::repeat_n(number, sentence.len()))
             .collect();
-        let mut work = Workspace::new(&lanes, kernels, count, width, model.encoder.feed_forward);
-        let mut scores = vec![Vec::new(); lanes.threads()];
-        let mut queries = vec![0.0; count * width];
         let mut key_values = vec![0.0; count * heads.cache_row()];
-        let mut seen = vec![0.0; count * width];
         let mut entries = Entries::new(model.norm_placement);
         for layer in &self.encoder {
             control.check()?;
             let attention = &layer.attention;
-            work.enter(&attention.query, &mut states, entries.next(&attention.norm));
-            work.apply(&attention.query, &mut queries, Write::Set);
-            work.apply(&attention.key_value, &mut key_values, Write::Set);
-            let cache = Cache { rows: &key_values, heads };
+            work.enter(&lanes, &attention.query, entries.next(&attention.norm));
+            work.ask(&lanes, &attention.query);
+            work.apply(&lanes, &attention.key_value, &mut key_values);
             let own = |row: usize| offsets[sentence_of[row]].as_slice();
-            cache.attend(kernels, &lanes, &queries, own, &mut scores, &mut seen);
-            work.add(&attention.out, &mut seen, &mut states);
+            work.attend(&lanes, Cache { rows: &key_values, heads }, own, &attention.out);
             let block = &layer.feed_forward;
-            work.feed_forward(block, &mut states, entries.next(&block.norm));
+            work.feed_forward(&lanes, block, entries.next(&block.norm));
         }
         let entry = entries.end(self.encoder_norm.as_ref());
         if let Some(first) = self.decoder.first() {
-            work.enter(&first.cross_attention.key_value, &mut states, entry);
+            work.enter(&lanes, &first.cross_attention.key_value, entry);
         }
         let memory = self.decoder.iter().map(|layer| {
             control.check()?;
             let mut memory = vec![0.0; count * heads.cache_row()];
-            work.apply(&layer.cross_attention.key_value, &mut memory, Write::Set);
+            work.apply(&lanes, &layer.cross_attention.key_value, &mut memory);
             Ok(memory)
         });
         Ok(Encoded { memory: memory.collect::<Result<_, EngineError>>()?, offsets })

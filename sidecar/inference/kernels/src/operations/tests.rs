@@ -74,6 +74,30 @@ proptest! {
     }
 
     #[test]
+    fn what_is_not_finite_is_seen_anywhere(count in 1usize..1200, seed: u64, at in 0usize..1200) {
+        let row: Vec<f32> = numbers(count, seed).iter().map(|number| number * f32::MAX).collect();
+        for instructions in Instructions::supported() {
+            let kernels = Kernels::of(instructions).unwrap();
+            prop_assert!(kernels.is_finite(&row), "{instructions}");
+            for number in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut row = row.clone();
+                row[at % count] = number;
+                prop_assert!(!kernels.is_finite(&row), "{instructions} {number} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_of_the_greatest_is_found(count in 1usize..2000, at in 0usize..2000, again in 0usize..2000) {
+        let mut row = vec![-3.0f32; count];
+        (row[at % count], row[again % count]) = (2.0, 2.0);
+        for instructions in Instructions::supported() {
+            let kernels = Kernels::of(instructions).unwrap();
+            prop_assert_eq!(kernels.position_of_greatest(&row), (at % count).min(again % count));
+        }
+    }
+
+    #[test]
     fn log_softmax_and_the_greatest(count in 1usize..300, seed: u64, scale in prop_oneof![Just(1.0f32), Just(50.0)], forbidden in 0usize..300) {
         let mut row: Vec<f32> = numbers(count, seed).iter().map(|number| number * scale).collect();
         if forbidden < count && count > 1 {
@@ -102,5 +126,9 @@ fn the_greatest_of_nothing() {
     let kernels = Kernels::best();
     assert_eq!(kernels.greatest(&[]), f32::NEG_INFINITY);
     assert_eq!(kernels.position_of_greatest(&[]), 0);
+    assert!(kernels.is_finite(&[]));
+    let mut none = [f32::NEG_INFINITY; 20];
+    kernels.log_softmax(&mut none);
+    assert_eq!(none, [f32::NEG_INFINITY; 20]);
     assert_eq!(kernels.log_sum_exp(&[f32::NEG_INFINITY]), f32::NEG_INFINITY);
 }

@@ -1,10 +1,10 @@
 //! Rows that are being decoded, all of them one token further at each step.
 
-use ostler_kernels::{Lanes, Write};
+use ostler_kernels::Lanes;
 
 use super::attention::{Cache, Heads};
 use super::workspace::{Entries, Workspace};
-use super::{Encoded, KernelModel};
+use super::{Architecture, Encoded, KernelModel};
 use crate::engine::{Control, EngineError};
 use crate::generate::Decoder;
 
@@ -19,6 +19,7 @@ pub(super) struct Decoding<'a> {
     cached: usize,
     rows: Vec<Row>,
     position: usize,
+    work: Workspace,
 }
 
 /// A row: a sentence, and the tokens that it was fed.
@@ -32,9 +33,12 @@ struct Row {
 impl<'a> Decoding<'a> {
     /// One row for each encoded sentence.
     pub(super) fn new(model: &'a KernelModel, encoded: Encoded, sentences: usize) -> Self {
+        let Architecture { width, decoder, .. } = model.architecture;
+        let lanes = model.processor.team().enter();
         Self {
             model,
-            lanes: model.processor.team().enter(),
+            work: Workspace::new(lanes.threads(), sentences, width, decoder.feed_forward),
+            lanes,
             encoded,
             caches: vec![Vec::new(); model.decoder.len()],
             cached: 0,
@@ -52,49 +56,42 @@ impl<'a> Decoding<'a> {
     ) -> Result<(), EngineError> {
         let model = self.model;
         let architecture = &model.architecture;
-        let (width, kernels) = (architecture.width, model.processor.kernels());
+        let width = architecture.width;
         let heads = Heads { width, count: architecture.decoder.heads };
         let count = tokens.len();
-        let mut states = vec![0.0; count * width];
-        for (row, token) in states.chunks_exact_mut(width).zip(tokens) {
-            model.embed_target(*token, self.position, row);
+        let Self { lanes, encoded, caches, rows, work, .. } = self;
+        work.resize(count);
+        for (state, token) in work.states.chunks_exact_mut(width).zip(tokens) {
+            model.embed_target(*token, self.position, state);
         }
-        for (number, row) in self.rows.iter_mut().enumerate() {
+        for (number, row) in rows.iter_mut().enumerate() {
             row.past.push((self.cached + number) * heads.cache_row());
         }
-        let lanes = &self.lanes;
-        let mut work = Workspace::new(lanes, kernels, count, width, architecture.decoder.feed_forward);
-        let mut scores = vec![Vec::new(); lanes.threads()];
-        let mut queries = vec![0.0; count * width];
-        let mut seen = vec![0.0; count * width];
         let mut entries = Entries::new(architecture.norm_placement);
-        for ((layer, cache), memory) in model.decoder.iter().zip(&mut self.caches).zip(&self.encoded.memory) {
+        for ((layer, cache), memory) in model.decoder.iter().zip(caches).zip(&encoded.memory) {
             control.check()?;
             let attention = &layer.attention;
-            work.enter(&attention.query, &mut states, entries.next(&attention.norm));
-            work.apply(&attention.query, &mut queries, Write::Set);
+            work.enter(lanes, &attention.query, entries.next(&attention.norm));
+            work.ask(lanes, &attention.query);
             let first = cache.len();
             cache.resize(first + count * heads.cache_row(), 0.0);
-            work.apply(&attention.key_value, &mut cache[first..], Write::Set);
-            let own = |row: usize| self.rows[row].past.as_slice();
-            Cache { rows: cache, heads }.attend(kernels, lanes, &queries, own, &mut scores, &mut seen);
-            work.add(&attention.out, &mut seen, &mut states);
+            work.apply(lanes, &attention.key_value, &mut cache[first..]);
+            let own = |row: usize| rows[row].past.as_slice();
+            work.attend(lanes, Cache { rows: cache, heads }, own, &attention.out);
 
             let attention = &layer.cross_attention;
-            work.enter(&attention.query, &mut states, entries.next(&attention.norm));
-            work.apply(&attention.query, &mut queries, Write::Set);
-            let of_sentence = |row: usize| self.encoded.offsets[self.rows[row].sentence].as_slice();
-            let memory = Cache { rows: memory, heads };
-            memory.attend(kernels, lanes, &queries, of_sentence, &mut scores, &mut seen);
-            work.add(&attention.out, &mut seen, &mut states);
+            work.enter(lanes, &attention.query, entries.next(&attention.norm));
+            work.ask(lanes, &attention.query);
+            let of_sentence = |row: usize| encoded.offsets[rows[row].sentence].as_slice();
+            work.attend(lanes, Cache { rows: memory, heads }, of_sentence, &attention.out);
 
             let block = &layer.feed_forward;
-            work.feed_forward(block, &mut states, entries.next(&block.norm));
+            work.feed_forward(lanes, block, entries.next(&block.norm));
         }
         if let Some(logits) = logits {
-            work.enter(&model.output, &mut states, entries.end(model.decoder_norm.as_ref()));
+            work.enter(lanes, &model.output, entries.end(model.decoder_norm.as_ref()));
             logits.resize(count * model.output.outputs(), 0.0);
-            work.apply(&model.output, logits, Write::Set);
+            work.apply(lanes, &model.output, logits);
         }
         self.cached += count;
         self.position += 1;

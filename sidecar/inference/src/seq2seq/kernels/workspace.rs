@@ -1,7 +1,8 @@
 //! Rows on their way through layers, shared out to the threads of a job.
 
-use ostler_kernels::{InputRow, Inputs, Kernels, Lanes, LayerNorm, Linear, Write};
+use ostler_kernels::{InputRow, Inputs, Lanes, LayerNorm, Linear, Write};
 
+use super::attention::Cache;
 use super::layers::FeedForward;
 use crate::seq2seq::architecture::NormPlacement;
 
@@ -48,112 +49,149 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Space for rows between layers, used again and again.
-pub(super) struct Workspace<'a> {
-    pub(super) lanes: &'a Lanes<'a>,
-    pub(super) kernels: Kernels,
+/// Space for rows on their way through layers: made once, used in every layer and at every step.
+pub(super) struct Workspace {
     width: usize,
-    inputs: Inputs,
+    inner: usize,
+    /// How many rows there is space for.
+    capacity: usize,
+    /// Rows x width: what the sublayers add to.
+    pub(super) states: Vec<f32>,
+    /// Rows x width: what asks in an attention.
+    queries: Vec<f32>,
+    /// Rows x width: what it finds.
+    seen: Vec<f32>,
+    /// Rows x inner: within a feed-forward block.
     wide: Vec<f32>,
-    /// A row for each thread.
-    rows: Vec<Vec<f32>>,
+    /// For each thread the scores of one query.
+    scores: Vec<Vec<f32>>,
+    rounding: Rounding,
 }
 
-impl<'a> Workspace<'a> {
+/// Rows rounded to the format of the layer that takes them in.
+struct Rounding {
+    inputs: Inputs,
+    /// For each thread a row.
+    scratch: Vec<Vec<f32>>,
+}
+
+impl Workspace {
     /// Space for `rows` rows of states of `width` numbers, and of `inner` numbers within feed-forward blocks.
-    pub(super) fn new(
-        lanes: &'a Lanes<'a>,
-        kernels: Kernels,
-        rows: usize,
-        width: usize,
-        inner: usize,
-    ) -> Self {
+    pub(super) fn new(threads: usize, rows: usize, width: usize, inner: usize) -> Self {
         Self {
-            lanes,
-            kernels,
             width,
-            inputs: Inputs::new(rows, width.max(inner)),
+            inner,
+            capacity: rows,
+            states: vec![0.0; rows * width],
+            queries: vec![0.0; rows * width],
+            seen: vec![0.0; rows * width],
             wide: vec![0.0; rows * inner],
-            rows: vec![vec![0.0; width]; lanes.threads()],
+            scores: vec![Vec::new(); threads],
+            rounding: Rounding {
+                inputs: Inputs::new(rows, width.max(inner)),
+                scratch: vec![vec![0.0; width]; threads],
+            },
         }
     }
 
-    /// Rounds rows of states for a layer.
-    pub(super) fn enter(&mut self, layer: &Linear, states: &mut [f32], entry: Entry<'_>) {
-        let kernels = self.kernels;
-        prepare(
-            self.lanes,
-            layer,
-            &mut self.inputs,
-            &mut self.rows,
-            states,
-            |row, place, copy| match entry {
-                Entry::AsIs => place.set(row),
-                Entry::Normalised(norm) => {
-                    kernels.layer_norm_in_place(norm, row);
-                    place.set(row);
-                }
-                Entry::NormalisedCopy(norm) => {
-                    kernels.layer_norm(norm, row, copy);
-                    place.set(copy);
-                }
-            },
-        );
+    /// Goes on with so many rows. For fewer than before the space stays, so that no step waits for the system to give
+    /// memory.
+    pub(super) fn resize(&mut self, rows: usize) {
+        if rows > self.capacity {
+            *self = Self::new(self.scores.len(), rows, self.width, self.inner);
+        }
+        for buffer in [&mut self.states, &mut self.queries, &mut self.seen] {
+            buffer.resize(rows * self.width, 0.0);
+        }
+        self.wide.resize(rows * self.inner, 0.0);
+    }
+
+    /// Rounds the states for a layer.
+    pub(super) fn enter(&mut self, lanes: &Lanes<'_>, layer: &Linear, entry: Entry<'_>) {
+        let kernels = layer.kernels();
+        self.rounding.set(lanes, layer, &mut self.states, |row, place, copy| match entry {
+            Entry::AsIs => place.set(row),
+            Entry::Normalised(norm) => {
+                kernels.layer_norm_in_place(norm, row);
+                place.set(row);
+            }
+            Entry::NormalisedCopy(norm) => {
+                kernels.layer_norm(norm, row, copy);
+                place.set(copy);
+            }
+        });
     }
 
     /// The products of a layer with the rows that entered last.
-    pub(super) fn apply(&self, layer: &Linear, out: &mut [f32], write: Write) {
-        let stride = layer.outputs();
-        layer.forward(self.lanes, &self.inputs, out.len() / stride, out, stride, write);
+    pub(super) fn apply(&self, lanes: &Lanes<'_>, layer: &Linear, out: &mut [f32]) {
+        self.rounding.apply(lanes, layer, out, Write::Set);
     }
 
-    /// The linear layer that ends an attention, added to the states.
-    pub(super) fn add(&mut self, layer: &Linear, seen: &mut [f32], states: &mut [f32]) {
-        self.enter(layer, seen, Entry::AsIs);
-        self.apply(layer, states, Write::Add);
+    /// What a layer makes of the rows that entered last asks in the next attention.
+    pub(super) fn ask(&mut self, lanes: &Lanes<'_>, layer: &Linear) {
+        self.rounding.apply(lanes, layer, &mut self.queries, Write::Set);
+    }
+
+    /// An attention to a cache, of which `offsets` gives what each row sees, and the linear layer that ends it, added
+    /// to the states.
+    pub(super) fn attend<'o>(
+        &mut self,
+        lanes: &Lanes<'_>,
+        cache: Cache<'_>,
+        offsets: impl Fn(usize) -> &'o [usize] + Sync,
+        out: &Linear,
+    ) {
+        let Self { states, queries, seen, scores, rounding, .. } = self;
+        cache.attend(out.kernels(), lanes, queries, offsets, scores, seen);
+        rounding.set(lanes, out, seen, |row, place, _| place.set(row));
+        rounding.apply(lanes, out, states, Write::Add);
     }
 
     /// A feed-forward block, added to the states.
-    pub(super) fn feed_forward(&mut self, block: &FeedForward, states: &mut [f32], entry: Entry<'_>) {
-        self.enter(&block.widen, states, entry);
-        let inner = block.widen.outputs();
-        let mut wide = std::mem::take(&mut self.wide);
-        let used = &mut wide[..states.len() / self.width * inner];
-        self.apply(&block.widen, used, Write::Set);
-        let (kernels, activation) = (self.kernels, block.activation);
-        prepare(self.lanes, &block.narrow, &mut self.inputs, &mut self.rows, used, |row, place, _| {
+    pub(super) fn feed_forward(&mut self, lanes: &Lanes<'_>, block: &FeedForward, entry: Entry<'_>) {
+        self.enter(lanes, &block.widen, entry);
+        let Self { states, wide, rounding, .. } = self;
+        rounding.apply(lanes, &block.widen, wide, Write::Set);
+        let (kernels, activation) = (block.widen.kernels(), block.activation);
+        rounding.set(lanes, &block.narrow, wide, |row, place, _| {
             activation.apply(kernels, row);
             place.set(row);
         });
-        self.wide = wide;
-        self.apply(&block.narrow, states, Write::Add);
+        rounding.apply(lanes, &block.narrow, states, Write::Add);
     }
 }
 
-/// Calls `each` with every row, its place for `layer`, and a row of scratch space.
-fn prepare(
-    lanes: &Lanes<'_>,
-    layer: &Linear,
-    inputs: &mut Inputs,
-    scratch: &mut [Vec<f32>],
-    rows: &mut [f32],
-    each: impl Fn(&mut [f32], InputRow<'_>, &mut [f32]) + Sync,
-) {
-    let width = layer.inputs();
-    let count = rows.len() / width;
-    let mut places = layer.places(inputs, count);
-    if rows.len() < SHARED_NUMBERS {
-        if let Some(scratch) = scratch.first_mut() {
-            rows.chunks_exact_mut(width).zip(places).for_each(|(row, place)| each(row, place, scratch));
-        }
-        return;
+impl Rounding {
+    /// The products of a layer with the rows that were set last.
+    fn apply(&self, lanes: &Lanes<'_>, layer: &Linear, out: &mut [f32], write: Write) {
+        let stride = layer.outputs();
+        layer.forward(lanes, &self.inputs, out.len() / stride, out, stride, write);
     }
-    let share = count.div_ceil(2 * lanes.threads());
-    let tasks: Vec<(Vec<InputRow<'_>>, &mut [f32])> = rows
-        .chunks_mut(share * width)
-        .map(|rows| (places.by_ref().take(rows.len() / width).collect(), rows))
-        .collect();
-    lanes.for_each_with(tasks, scratch, |(places, rows), scratch| {
-        rows.chunks_exact_mut(width).zip(places).for_each(|(row, place)| each(row, place, scratch));
-    });
+
+    /// Calls `each` with every row, its place for `layer`, and a row of scratch space.
+    fn set(
+        &mut self,
+        lanes: &Lanes<'_>,
+        layer: &Linear,
+        rows: &mut [f32],
+        each: impl Fn(&mut [f32], InputRow<'_>, &mut [f32]) + Sync,
+    ) {
+        let width = layer.inputs();
+        let count = rows.len() / width;
+        let mut places = layer.places(&mut self.inputs, count);
+        if rows.len() < SHARED_NUMBERS {
+            if let Some(scratch) = self.scratch.first_mut() {
+                rows.chunks_exact_mut(width).zip(places).for_each(|(row, place)| each(row, place, scratch));
+            }
+            return;
+        }
+        let share = count.div_ceil(2 * lanes.threads());
+        let tasks: Vec<(Vec<InputRow<'_>>, &mut [f32])> = rows
+            .chunks_mut(share * width)
+            .map(|rows| (places.by_ref().take(rows.len() / width).collect(), rows))
+            .collect();
+        lanes.for_each_with(tasks, &mut self.scratch, |(places, rows), scratch| {
+            rows.chunks_exact_mut(width).zip(places).for_each(|(row, place)| each(row, place, scratch));
+        });
+    }
 }

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use sentencepiece_rs::SentencePieceProcessor;
-
 use super::special::{Part, SpecialTokens};
 use super::{Codec, SPACE, TokenizerConfig, check_token};
 use crate::error::LoadError;
 use crate::files;
+use crate::sentencepiece::SentencePieces;
 use crate::seq2seq::architecture::Architecture;
 use crate::seq2seq::languages::{Languages, Marking};
 use crate::tokenize;
@@ -21,12 +20,13 @@ const END: &str = "</s>";
 const PAD: &str = "<pad>";
 
 struct MarianCodec {
-    source: SentencePieceProcessor,
-    /// The model that puts pieces together again: transformers takes the source's, unless the vocabularies are
-    /// apart.
-    joiner: SentencePieceProcessor,
+    source: SentencePieces,
+    /// The model that puts pieces together again, where the vocabularies are apart: else transformers takes the
+    /// source's.
+    target: Option<SentencePieces>,
     encoder: HashMap<String, u32>,
-    decoder: HashMap<u32, String>,
+    /// By number; those that no token has are empty.
+    decoder: Vec<String>,
     special: SpecialTokens,
     unknown: u32,
 }
@@ -48,9 +48,11 @@ pub(super) fn read(
     } else {
         &encoder
     };
-    let decoder = target.iter().map(|(token, id)| (*id, token.clone())).collect();
-    let joiner_name =
-        if config.separate_vocabs { files::TARGET_SENTENCEPIECE } else { files::SOURCE_SENTENCEPIECE };
+    let mut decoder = vec![String::new(); model.target_vocabulary];
+    for (token, id) in target {
+        // Every number was checked to be within the vocabulary.
+        decoder[*id as usize].clone_from(token);
+    }
     let languages = Languages {
         marking: Marking::TargetFirst,
         codes: target_codes(&encoder),
@@ -61,7 +63,10 @@ pub(super) fn read(
     };
     let codec = MarianCodec {
         source: tokenize::read_sentencepiece(folder, files::SOURCE_SENTENCEPIECE)?,
-        joiner: tokenize::read_sentencepiece(folder, joiner_name)?,
+        target: match config.separate_vocabs {
+            true => Some(tokenize::read_sentencepiece(folder, files::TARGET_SENTENCEPIECE)?),
+            false => None,
+        },
         decoder,
         special: SpecialTokens::new(&SPECIAL.map(str::to_owned))?,
         unknown,
@@ -85,7 +90,7 @@ impl Codec for MarianCodec {
                 Part::Text(text) => {
                     let (code, text) = split_language_code(text);
                     tokens.extend(code.map(|code| self.id(code)));
-                    let pieces = self.source.encode(text).map_err(|error| error.to_string())?;
+                    let pieces = self.source.encode(text)?;
                     tokens.extend(pieces.iter().map(|piece| self.id(piece)));
                 }
             }
@@ -94,12 +99,12 @@ impl Codec for MarianCodec {
     }
 
     fn decode(&self, tokens: &[u32]) -> Result<String, String> {
-        let pieces: Vec<&String> = tokens
+        let pieces: Vec<&str> = tokens
             .iter()
-            .filter_map(|token| self.decoder.get(token))
-            .filter(|token| !SPECIAL.contains(&token.as_str()))
+            .filter_map(|token| self.decoder.get(*token as usize).map(String::as_str))
+            .filter(|token| !token.is_empty() && !SPECIAL.contains(token))
             .collect();
-        let text = self.joiner.decode_pieces(&pieces).map_err(|error| error.to_string())?;
+        let text = self.target.as_ref().unwrap_or(&self.source).decode(&pieces)?;
         Ok(text.replace(SPACE, " ").trim().to_owned())
     }
 }

@@ -4,12 +4,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use sentencepiece_rs::SentencePieceProcessor;
-
 use super::special::{Part, SpecialTokens};
 use super::{Codec, SPACE, TokenizerConfig, check_token};
 use crate::error::LoadError;
 use crate::files;
+use crate::sentencepiece::SentencePieces;
 use crate::seq2seq::architecture::Architecture;
 use crate::seq2seq::languages::{Languages, Marking};
 use crate::tokenize;
@@ -54,7 +53,7 @@ enum Numbering {
 }
 
 struct PieceCodec {
-    model: SentencePieceProcessor,
+    model: SentencePieces,
     numbering: Numbering,
     special: SpecialTokens,
     special_ids: Vec<u32>,
@@ -67,7 +66,7 @@ pub(super) fn read_mbart50(
     model: &Architecture,
 ) -> Result<(Box<dyn Codec>, Languages), LoadError> {
     let pieces = tokenize::read_sentencepiece(folder, files::SENTENCEPIECE)?;
-    let first = pieces.model().vocab_size() + 1;
+    let first = pieces.count() + 1;
     let mask = first + MBART50_CODES.len();
     if mask + 1 != model.source_vocabulary {
         return Err(LoadError::Incompatible(format!(
@@ -136,7 +135,7 @@ fn languages(config: &TokenizerConfig, codes: Vec<(String, u32)>) -> Languages {
 impl PieceCodec {
     /// `spelled` are the special tokens beside fairseq's own.
     fn new(
-        model: SentencePieceProcessor,
+        model: SentencePieces,
         numbering: Numbering,
         spelled: impl IntoIterator<Item = (String, u32)>,
     ) -> Result<Self, LoadError> {
@@ -159,12 +158,12 @@ impl Codec for PieceCodec {
             };
             match &self.numbering {
                 Numbering::Shifted => {
-                    let ids = self.model.encode_to_ids(text).map_err(|error| error.to_string())?;
+                    let ids = self.model.encode_to_ids(text)?;
                     let shifted = |id: usize| if id < SENTENCEPIECE_TOKENS { UNKNOWN } else { id as u32 + 1 };
                     tokens.extend(ids.into_iter().map(shifted));
                 }
                 Numbering::Listed { encoder, .. } => {
-                    let pieces = self.model.encode(text).map_err(|error| error.to_string())?;
+                    let pieces = self.model.encode(text)?;
                     tokens.extend(pieces.iter().map(|piece| encoder.get(piece).copied().unwrap_or(UNKNOWN)));
                 }
             }
@@ -178,12 +177,12 @@ impl Codec for PieceCodec {
                 return None;
             }
             match &self.numbering {
-                Numbering::Shifted => self.model.id_to_piece((*token as usize).checked_sub(1)?).ok(),
+                Numbering::Shifted => self.model.piece((*token as usize).checked_sub(1)?),
                 Numbering::Listed { decoder, .. } => decoder.get(token).map(String::as_str),
             }
         };
         let pieces: Vec<&str> = tokens.iter().filter_map(piece).collect();
-        let text = self.model.decode_pieces(&pieces).map_err(|error| error.to_string())?;
+        let text = self.model.decode(&pieces)?;
         Ok(text.replace(SPACE, " ").trim().to_owned())
     }
 }
