@@ -298,35 +298,40 @@ impl KeyValues {
 }
 
 impl Kernels {
-    /// What one query of one head sees of keys and values that lie as rows in larger buffers: `offsets` says where
-    /// each key starts in `keys`, and its value in `values`. `scores` is space for one number a key.
+    /// What a row of queries, one for each head of `head_width` numbers, sees of keys and values that lie as rows in
+    /// larger buffers: `offsets` says where each key starts in `keys`, and its value in `values`, heads side by side.
+    /// `scores` is space for a number for each key and head.
     ///
     /// # Panics
-    /// Where there are no keys, a row is not within its buffer, or `scores` is too small.
+    /// Where there are no keys, heads are not whole, a row is not within its buffer, or `scores` is too small.
     #[expect(clippy::too_many_arguments, reason = "each is a plain slice, and no two belong together")]
     pub fn attend_rows(
         self,
-        query: &[f32],
+        queries: &[f32],
         keys: &[f32],
         values: &[f32],
         offsets: &[usize],
+        head_width: usize,
         scale: f32,
         scores: &mut [f32],
         out: &mut [f32],
     ) {
-        let width = query.len();
-        assert!(!offsets.is_empty() && scores.len() >= offsets.len(), "{} keys", offsets.len());
-        assert_eq!(out.len(), width, "the result is as wide as the query");
+        let (count, all) = (offsets.len(), queries.len());
+        assert!(head_width > 0 && all.is_multiple_of(head_width), "heads of {head_width} in rows of {all}");
+        let heads = all / head_width;
+        assert!(count > 0 && scores.len() >= count * heads, "{count} keys of {heads} heads");
+        assert_eq!(out.len(), all, "the result is as wide as the queries");
         let last = offsets.iter().copied().max().unwrap_or(0);
-        let needed = last.saturating_add(width);
+        let needed = last.saturating_add(all);
         assert!(keys.len() >= needed && values.len() >= needed, "rows lie within their buffers");
         let work = Attend {
-            query: query.as_ptr(),
+            queries: queries.as_ptr(),
             keys: keys.as_ptr(),
             values: values.as_ptr(),
             offsets: offsets.as_ptr(),
-            count: offsets.len(),
-            width,
+            count,
+            heads,
+            width: head_width,
             scale,
             scores: scores.as_mut_ptr(),
             out: out.as_mut_ptr(),

@@ -15,6 +15,8 @@ pub(crate) const STEP_BYTES: usize = PANEL * 4;
 
 /// How far ahead of one row's products memory is asked for.
 const PREFETCH_BYTES: usize = 2048;
+/// What memory is asked for in.
+const LINE_BYTES: usize = 64;
 
 /// What to multiply and where to put it. All pointers are borrowed for the time of the call.
 #[derive(Clone, Copy)]
@@ -86,11 +88,35 @@ pub(crate) unsafe fn compute<D: Dot>(product: &Product) {
         let mut row = 0;
         while row < product.rows {
             let rows = tallest.min(product.rows - row);
+            let ahead = Ahead::of(product, panel + panels, row / tallest, product.rows.div_ceil(tallest));
             // SAFETY: rows and panels lie within the product.
-            unsafe { tile_of::<D>(product, row, rows, panel, panels) };
+            unsafe { tile_of::<D>(product, row, rows, panel, panels, ahead) };
             row += rows;
         }
         panel += panels;
+    }
+}
+
+/// Memory that will be read after a tile: two lines for each of its steps, `stride` behind those of the step before.
+/// It is asked for and not read, and need not be there.
+#[derive(Clone, Copy)]
+struct Ahead {
+    lines: [*const u8; 2],
+    stride: usize,
+}
+
+impl Ahead {
+    /// The part of the next panel that the tile `tile` of `tiles` of a panel asks for: the only one all of it, the first
+    /// two of several a half each. Later ones ask for a line that is there, which costs nothing.
+    fn of(product: &Product, next_panel: usize, tile: usize, tiles: usize) -> Self {
+        let panel_bytes = product.steps * STEP_BYTES;
+        let at = |bytes| product.panels.wrapping_add(next_panel * panel_bytes + bytes);
+        match tile {
+            0 if tiles == 1 => Self { lines: [at(0), at(LINE_BYTES)], stride: STEP_BYTES },
+            0 => Self { lines: [at(0); 2], stride: LINE_BYTES },
+            1 => Self { lines: [at(panel_bytes / 2); 2], stride: LINE_BYTES },
+            _ => Self { lines: [at(0); 2], stride: 0 },
+        }
     }
 }
 
@@ -111,12 +137,19 @@ fn panels_at_once(rows: usize) -> usize {
 /// # Safety
 /// As [`compute`]; the rows and panels are the product's.
 #[inline(always)]
-unsafe fn tile_of<D: Dot>(product: &Product, row: usize, rows: usize, panel: usize, panels: usize) {
+unsafe fn tile_of<D: Dot>(
+    product: &Product,
+    row: usize,
+    rows: usize,
+    panel: usize,
+    panels: usize,
+    ahead: Ahead,
+) {
     macro_rules! tiles {
         ($($rows:literal x $panels:literal),*) => {
             match (rows, panels) {
                 // SAFETY: the caller's promise.
-                $(($rows, $panels) => unsafe { tile::<D, $rows, $panels>(product, row, panel) },)*
+                $(($rows, $panels) => unsafe { tile::<D, $rows, $panels>(product, row, panel, ahead) },)*
                 // Larger tiles than a set has registers for are never asked for.
                 _ => unreachable!("a tile of {rows} rows and {panels} panels"),
             }
@@ -137,7 +170,12 @@ unsafe fn tile_of<D: Dot>(product: &Product, row: usize, rows: usize, panel: usi
 /// # Safety
 /// As [`compute`]; the rows and panels are the product's.
 #[inline(always)]
-unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize>(product: &Product, row: usize, panel: usize) {
+unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize>(
+    product: &Product,
+    row: usize,
+    panel: usize,
+    ahead: Ahead,
+) {
     let vector_bytes = D::Vector::LANES * 4;
     let panel_bytes = product.steps * STEP_BYTES;
     let mut pass = 0;
@@ -154,6 +192,12 @@ unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize>(product: &Product
                         // One row is bound by memory: hardware alone fetches too late for it.
                         D::prefetch(columns.wrapping_add(PREFETCH_BYTES));
                         D::prefetch(columns.wrapping_add(PREFETCH_BYTES + vector_bytes));
+                    }
+                    if ROWS > 1 && part == 0 && pass == 0 {
+                        // While a panel's tiles compute, the next panel is on its way.
+                        for line in ahead.lines {
+                            D::prefetch_far(line.wrapping_add(step * ahead.stride));
+                        }
                     }
                     for (index, sums) in sums.iter_mut().enumerate() {
                         let four = rows.add(index * product.row_stride + step * 4).cast::<u32>();

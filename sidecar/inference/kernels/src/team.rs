@@ -4,6 +4,9 @@
 //! much as one of them, so a worker that has just been useful spins for a bounded while before it sleeps. It does
 //! so only where it has a processor to itself: with more jobs running than there are threads to help, every job
 //! keeps to the thread that it was called on, and nobody spins.
+//!
+//! **Nobody waits for a thread that has not begun.** Threads take pieces of the work as they come to it, and the caller
+//! takes back what it gave to a worker that is still asleep, or that the system runs something else in the place of.
 
 mod worker;
 
@@ -14,6 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use self::worker::{Dispatch, Worker};
+
+/// Into how many pieces for each thread work is split.
+const PIECES: usize = 4;
 
 /// A team of threads. The thread that calls is one of them.
 pub struct Team {
@@ -127,8 +133,20 @@ impl Lanes<'_> {
     pub fn split(&self, count: usize, work: impl Fn(Range<usize>) + Sync) {
         let helpers = self.helpers().min(count.saturating_sub(1));
         let claimed = self.claim(helpers);
-        let parts = claimed.len() + 1;
-        self.dispatch(claimed, &|part| work(count * part / parts..count * (part + 1) / parts));
+        if claimed.is_empty() {
+            return work(0..count);
+        }
+        let pieces = count.min(PIECES * (claimed.len() + 1));
+        let next = AtomicUsize::new(0);
+        self.dispatch(claimed, &|_| {
+            loop {
+                let piece = next.fetch_add(1, Ordering::Relaxed);
+                if piece >= pieces {
+                    return;
+                }
+                work(count * piece / pieces..count * (piece + 1) / pieces);
+            }
+        });
     }
 
     /// How many workers this job may have now: its even share of the threads, less its own.
@@ -150,7 +168,8 @@ impl Lanes<'_> {
         workers.filter(|worker| worker.claim()).take(helpers).collect()
     }
 
-    /// Runs part 0 here and one part on each of the workers.
+    /// Runs part 0 here and one part on each of the workers that begin before it is done: `part` takes whatever work is
+    /// left.
     fn dispatch(&self, workers: Vec<&Worker>, part: &(dyn Fn(usize) + Sync)) {
         if workers.is_empty() {
             return part(0);
@@ -161,6 +180,9 @@ impl Lanes<'_> {
             worker.give(&dispatch, is_alone);
         }
         let own = catch_unwind(AssertUnwindSafe(|| part(0)));
+        for worker in &workers {
+            worker.take_back(&dispatch);
+        }
         dispatch.wait(is_alone);
         for worker in workers {
             worker.release();

@@ -81,6 +81,9 @@ pub(crate) trait Dot {
     /// Asks for memory that will be read soon, where the processor can be asked.
     #[inline(always)]
     unsafe fn prefetch(_: *const u8) {}
+    /// As [`Dot::prefetch`], into a larger cache, for what is read a while later.
+    #[inline(always)]
+    unsafe fn prefetch_far(_: *const u8) {}
     /// The sums, as numbers: `(sum - zero x column's total) x row's scale x column's scale` for bytes.
     unsafe fn finish(sum: Self::Sum, scales: Scales) -> <Self::Vector as Vector>::F32;
 }
@@ -131,6 +134,25 @@ macro_rules! dot_of_float32 {
     };
 }
 pub(crate) use dot_of_float32;
+
+/// How an x86 processor is asked for memory; every one has the instruction.
+#[cfg(target_arch = "x86_64")]
+macro_rules! prefetches {
+    () => {
+        #[inline(always)]
+        unsafe fn prefetch(address: *const u8) {
+            // SAFETY: a prefetch reads nothing, wherever it points to.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch_far(address: *const u8) {
+            // SAFETY: as above.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+pub(crate) use prefetches;
 
 /// How sums of products of bytes become numbers, the same for every set.
 macro_rules! finish_bytes {

@@ -73,5 +73,16 @@ pub(super) struct Architecture {
     pub(super) has_output_bias: bool,
 }
 
+/// The numbers of a line of memory.
+const LINE: usize = 16;
+
+impl Architecture {
+    /// The numbers of a row of a cache: a token's keys, its values, and a line that nobody reads. Rows of 4 KiB, which
+    /// are common, would all fall on the same few lines of a processor's cache.
+    pub(super) fn cache_row(&self) -> usize {
+        (2 * self.width).next_multiple_of(LINE) + LINE
+    }
+}
+
 /// PyTorch's default, which all of these families take.
 pub(super) const LAYER_NORM_EPSILON: f64 = 1e-5;

@@ -156,7 +156,7 @@ impl KernelModel {
     /// Encodes sentences, and prepares what each decoder layer sees of them.
     fn encode(&self, sentences: &[&[u32]], control: &Control) -> Result<Encoded, EngineError> {
         let model = &self.architecture;
-        let width = model.width;
+        let (width, cache_row) = (model.width, model.cache_row());
         let heads = Heads { width, count: model.encoder.heads };
         let lanes = self.processor.team().enter();
         let count: usize = sentences.iter().map(|sentence| sentence.len()).sum();
@@ -164,20 +164,20 @@ impl KernelModel {
         let tokens = sentences.iter().flat_map(|sentence| sentence.iter().enumerate());
         let places: Vec<_> = work.states.chunks_exact_mut(width).zip(tokens).collect();
         lanes.for_each(places, |(row, (position, token))| self.embed_source(*token, position, row));
-        let offsets = offsets(sentences, heads.cache_row());
+        let offsets = offsets(sentences, cache_row);
         let sentence_of: Vec<usize> = sentences
             .iter()
             .enumerate()
             .flat_map(|(number, sentence)| std::iter::repeat_n(number, sentence.len()))
             .collect();
-        let mut key_values = vec![0.0; count * heads.cache_row()];
+        let mut key_values = vec![0.0; count * cache_row];
         let mut entries = Entries::new(model.norm_placement);
         for layer in &self.encoder {
             control.check()?;
             let attention = &layer.attention;
             work.enter(&lanes, &attention.query, entries.next(&attention.norm));
             work.ask(&lanes, &attention.query);
-            work.apply(&lanes, &attention.key_value, &mut key_values);
+            work.apply(&lanes, &attention.key_value, &mut key_values, cache_row);
             let own = |row: usize| offsets[sentence_of[row]].as_slice();
             work.attend(&lanes, Cache { rows: &key_values, heads }, own, &attention.out);
             let block = &layer.feed_forward;
@@ -189,8 +189,8 @@ impl KernelModel {
         }
         let memory = self.decoder.iter().map(|layer| {
             control.check()?;
-            let mut memory = vec![0.0; count * heads.cache_row()];
-            work.apply(&lanes, &layer.cross_attention.key_value, &mut memory);
+            let mut memory = vec![0.0; count * cache_row];
+            work.apply(&lanes, &layer.cross_attention.key_value, &mut memory, cache_row);
             Ok(memory)
         });
         Ok(Encoded { memory: memory.collect::<Result<_, EngineError>>()?, offsets })

@@ -103,8 +103,9 @@ impl Translator {
         let model = &self.architecture;
         let number = |size: usize| size as u64;
         let inner = model.encoder.feed_forward.max(model.decoder.feed_forward);
-        let row = number(5 * model.width + inner + model.width.max(inner));
-        let memory = number(2 * model.width * model.decoder.layers);
+        let cached = model.cache_row();
+        let row = number(3 * model.width + cached + inner + model.width.max(inner));
+        let memory = number(cached * model.decoder.layers);
         let tokens = number(MAX_TOKENS.max(self.limits.source_tokens));
         let beams = number(self.limits.beams);
         let longest = beams * number(self.limits.target_tokens) * self.cache_row_bytes();
@@ -114,7 +115,7 @@ impl Translator {
 
     /// What one token of one row takes in the decoder's caches, with what they grow ahead.
     fn cache_row_bytes(&self) -> u64 {
-        2 * 4 * (2 * self.architecture.width * self.architecture.decoder.layers) as u64
+        2 * 4 * (self.architecture.cache_row() * self.architecture.decoder.layers) as u64
     }
 
     /// The sequences of tokens that the search finds for each sentence of tokens, best first, without the one that

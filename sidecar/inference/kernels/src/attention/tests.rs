@@ -81,13 +81,18 @@ proptest! {
             }
             // The same keys as rows that lie apart.
             let offsets: Vec<usize> = (0..count).map(|row| row * all).collect();
-            let (mut scores, mut out) = (vec![0.0; count], vec![0.0; width]);
-            kernels.attend_rows(&asked[..width], &keys, &values, &offsets, scale, &mut scores, &mut out);
-            let keys: Vec<&[f32]> = keys.chunks_exact(all).map(|row| &row[..width]).collect();
-            let values: Vec<&[f32]> = values.chunks_exact(all).map(|row| &row[..width]).collect();
-            let expected = reference(&asked[..width], &keys, &values, scale);
-            for at in 0..width {
-                prop_assert!((f64::from(out[at]) - expected[at]).abs() < 1e-5);
+            let (mut scores, mut out) = (vec![0.0; heads * count], vec![0.0; all]);
+            kernels.attend_rows(
+                &asked[..all], &keys, &values, &offsets, width, scale, &mut scores, &mut out,
+            );
+            for head in 0..heads {
+                let part = head * width..(head + 1) * width;
+                let keys: Vec<&[f32]> = keys.chunks_exact(all).map(|row| &row[part.clone()]).collect();
+                let values: Vec<&[f32]> = values.chunks_exact(all).map(|row| &row[part.clone()]).collect();
+                let expected = reference(&asked[part.clone()], &keys, &values, scale);
+                for (got, want) in out[part].iter().zip(expected) {
+                    prop_assert!((f64::from(*got) - want).abs() < 1e-5);
+                }
             }
         }
     }

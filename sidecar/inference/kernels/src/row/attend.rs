@@ -25,21 +25,23 @@ unsafe fn dot<V: Vector>(left: *const f32, right: *const f32, count: usize) -> f
     }
 }
 
-/// Attention of one query of one head to rows of keys and values that lie apart: `offsets` says where each is.
+/// Attention of one row of queries, one for each head, to rows of keys and values that lie apart: `offsets` says where
+/// each is. Heads lie side by side in every row.
 pub(crate) struct Attend {
-    pub(crate) query: *const f32,
+    pub(crate) queries: *const f32,
     pub(crate) keys: *const f32,
     pub(crate) values: *const f32,
     /// Where each key's row starts from `keys`, and each value's from `values`, in numbers.
     pub(crate) offsets: *const usize,
     /// How many keys there are; not 0.
     pub(crate) count: usize,
+    pub(crate) heads: usize,
     /// Numbers of a head.
     pub(crate) width: usize,
     pub(crate) scale: f32,
-    /// Space for `count` numbers.
+    /// Space for `count` numbers of each head.
     pub(crate) scores: *mut f32,
-    /// Space for `width` numbers.
+    /// Space for `width` numbers of each head.
     pub(crate) out: *mut f32,
 }
 
@@ -47,45 +49,66 @@ pub(crate) struct Attend {
 /// As [`Vector`]; everything leads to as much as its description says.
 #[inline(always)]
 pub(crate) unsafe fn attend<V: Vector>(work: &Attend) {
-    // SAFETY: the caller's promise.
+    let Attend { count, width, .. } = *work;
+    // SAFETY: the caller's promise: heads lie within the rows.
     unsafe {
-        for index in 0..work.count {
+        // A key's row is read once from its beginning to its end, which is how memory is read fastest.
+        for index in 0..count {
             let key = work.keys.add(*work.offsets.add(index));
-            *work.scores.add(index) = dot::<V>(work.query, key, work.width) * work.scale;
+            for head in 0..work.heads {
+                let (query, key) = (work.queries.add(head * width), key.add(head * width));
+                *work.scores.add(head * count + index) = dot::<V>(query, key, width) * work.scale;
+            }
         }
-        let inverse = softmax_weights::<V>(work.scores, work.count, work.count);
+        for head in 0..work.heads {
+            let scores = work.scores.add(head * count);
+            let inverse = softmax_weights::<V>(scores, count, count);
+            weigh::<V>(work, head, scores, inverse);
+        }
+    }
+}
+
+/// The values of one head, each times its weight, added up and multiplied with `inverse`.
+///
+/// # Safety
+/// As [`attend`]; there is a weight for each value.
+#[inline(always)]
+unsafe fn weigh<V: Vector>(work: &Attend, head: usize, weights: *const f32, inverse: f32) {
+    let Attend { count, width, .. } = *work;
+    // SAFETY: `first` and the lanes behind it stay within the head.
+    unsafe {
+        let (values, out) = (work.values.add(head * width), work.out.add(head * width));
         // Four vectors of a head's values at a time: with 16 lanes a head of 64 takes one pass.
         let mut first = 0;
-        while first + 4 * V::LANES <= work.width {
+        while first + 4 * V::LANES <= width {
             let mut sums = [V::splat(0.0); 4];
-            for index in 0..work.count {
-                let weight = V::splat(*work.scores.add(index));
-                let value = work.values.add(*work.offsets.add(index) + first);
+            for index in 0..count {
+                let weight = V::splat(*weights.add(index));
+                let value = values.add(*work.offsets.add(index) + first);
                 for (part, sum) in sums.iter_mut().enumerate() {
                     *sum = V::multiply_add(weight, V::load(value.add(part * V::LANES)), *sum);
                 }
             }
             for (part, sum) in sums.into_iter().enumerate() {
-                let out = work.out.add(first + part * V::LANES);
-                V::store(out, V::multiply(sum, V::splat(inverse)));
+                V::store(out.add(first + part * V::LANES), V::multiply(sum, V::splat(inverse)));
             }
             first += 4 * V::LANES;
         }
-        while first < work.width {
-            let count = V::LANES.min(work.width - first);
+        while first < width {
+            let lanes = V::LANES.min(width - first);
             let mut sum = V::splat(0.0);
-            for index in 0..work.count {
-                let value = work.values.add(*work.offsets.add(index) + first);
-                let value = if count == V::LANES { V::load(value) } else { V::load_part(value, count, 0.0) };
-                sum = V::multiply_add(V::splat(*work.scores.add(index)), value, sum);
+            for index in 0..count {
+                let value = values.add(*work.offsets.add(index) + first);
+                let value = if lanes == V::LANES { V::load(value) } else { V::load_part(value, lanes, 0.0) };
+                sum = V::multiply_add(V::splat(*weights.add(index)), value, sum);
             }
             let sum = V::multiply(sum, V::splat(inverse));
-            if count == V::LANES {
-                V::store(work.out.add(first), sum);
+            if lanes == V::LANES {
+                V::store(out.add(first), sum);
             } else {
-                V::store_part(work.out.add(first), count, sum);
+                V::store_part(out.add(first), lanes, sum);
             }
-            first += count;
+            first += lanes;
         }
     }
 }

@@ -64,3 +64,35 @@ fn a_panic_reaches_the_caller_and_the_team_lives_on() {
     lanes.for_each(done.iter_mut().collect(), |done| *done = true);
     assert_eq!(done, [true; 2]);
 }
+
+#[test]
+fn nobody_waits_for_a_worker_that_never_begins() {
+    let team = Team::new(1);
+    let lanes = team.enter();
+    // No thread runs it.
+    let worker = Worker::new();
+    for round in 1..4 {
+        assert!(worker.claim());
+        let done = AtomicUsize::new(0);
+        lanes.dispatch(vec![&worker], &|part| {
+            assert_eq!(part, 0);
+            done.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(done.into_inner(), 1, "round {round}");
+    }
+}
+
+#[test]
+fn what_is_taken_back_is_not_begun() {
+    let team = Team::new(4);
+    let lanes = team.enter();
+    // Work of every length around what a worker takes to come, so that it often comes when it is being taken back.
+    for round in 0..200_000u64 {
+        let sum = AtomicU64::new(0);
+        lanes.split(4, |range| {
+            (0..round % 97).for_each(|_| std::hint::spin_loop());
+            sum.fetch_add(range.map(|one| one as u64).sum::<u64>(), Ordering::Relaxed);
+        });
+        assert_eq!(sum.into_inner(), 6);
+    }
+}

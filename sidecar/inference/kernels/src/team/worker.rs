@@ -114,6 +114,16 @@ impl Worker {
         }
     }
 
+    /// Takes back what was given, unless the worker has begun with it.
+    pub(super) fn take_back(&self, dispatch: &Dispatch<'_>) {
+        let given = ptr::from_ref(dispatch).cast_mut().cast();
+        let taken =
+            self.work.compare_exchange(given, ptr::null_mut(), Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if taken {
+            dispatch.remaining.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
     fn wake(&self) {
         if let Some(thread) = &*self.thread.lock().unwrap_or_else(PoisonError::into_inner) {
             thread.unpark();
@@ -155,6 +165,8 @@ impl Worker {
         if self.work.load(Ordering::SeqCst).is_null() {
             return None;
         }
-        Some(self.work.swap(ptr::null_mut(), Ordering::SeqCst).cast_const())
+        // It may have been taken back since.
+        let work = self.work.swap(ptr::null_mut(), Ordering::SeqCst).cast_const();
+        (!work.is_null()).then_some(work)
     }
 }

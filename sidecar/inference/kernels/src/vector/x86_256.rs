@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Dot, Vector, dot_of_float32, finish_bytes};
+use super::{Dot, Vector, dot_of_float32, finish_bytes, prefetches};
 
 /// The 256-bit vectors of x86-64.
 #[derive(Clone, Copy)]
@@ -195,6 +195,7 @@ impl Dot for Bfloat16Widened {
     type Sum = __m256;
     const ROWS: usize = 4;
 
+    prefetches!();
     #[inline(always)]
     unsafe fn zero() -> __m256 {
         unsafe { _mm256_setzero_ps() }
@@ -224,6 +225,7 @@ impl Dot for Int7 {
     type Sum = __m256i;
     const ROWS: usize = 4;
 
+    prefetches!();
     #[inline(always)]
     unsafe fn zero() -> __m256i {
         unsafe { _mm256_setzero_si256() }
@@ -248,6 +250,7 @@ impl Dot for Int8 {
     type Sum = __m256i;
     const ROWS: usize = 6;
 
+    prefetches!();
     #[inline(always)]
     unsafe fn zero() -> __m256i {
         unsafe { _mm256_setzero_si256() }

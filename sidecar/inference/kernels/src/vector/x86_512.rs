@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Dot, Vector, dot_of_float32, finish_bytes};
+use super::{Dot, Vector, dot_of_float32, finish_bytes, prefetches};
 
 /// The 512-bit vectors of x86-64.
 #[derive(Clone, Copy)]
@@ -149,10 +149,7 @@ impl Dot for Bfloat16 {
     type Sum = __m512;
     const ROWS: usize = 12;
 
-    #[inline(always)]
-    unsafe fn prefetch(address: *const u8) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-    }
+    prefetches!();
     #[inline(always)]
     unsafe fn zero() -> __m512 {
         unsafe { _mm512_setzero_ps() }
@@ -180,6 +177,7 @@ impl Dot for Bfloat16Widened {
     type Sum = __m512;
     const ROWS: usize = 10;
 
+    prefetches!();
     #[inline(always)]
     unsafe fn zero() -> __m512 {
         unsafe { _mm512_setzero_ps() }
@@ -209,10 +207,7 @@ impl Dot for Int8 {
     type Sum = __m512i;
     const ROWS: usize = 12;
 
-    #[inline(always)]
-    unsafe fn prefetch(address: *const u8) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
-    }
+    prefetches!();
     #[inline(always)]
     unsafe fn zero() -> __m512i {
         unsafe { _mm512_setzero_si512() }
@@ -233,6 +228,7 @@ impl Dot for Int7 {
     type Sum = __m512i;
     const ROWS: usize = 10;
 
+    prefetches!();
     #[inline(always)]
     unsafe fn zero() -> __m512i {
         unsafe { _mm512_setzero_si512() }

@@ -12,18 +12,12 @@ pub(super) struct Heads {
     pub(super) count: usize,
 }
 
-/// Keys and values: each row of the cache has `width` numbers of keys, then as many of values.
+/// Keys and values: each row of the cache has `width` numbers of keys, then as many of values
+/// ([`Architecture::cache_row`](crate::seq2seq::architecture::Architecture::cache_row)).
 #[derive(Clone, Copy)]
 pub(super) struct Cache<'a> {
     pub(super) rows: &'a [f32],
     pub(super) heads: Heads,
-}
-
-impl Heads {
-    /// The numbers of a row of a cache.
-    pub(super) fn cache_row(self) -> usize {
-        2 * self.width
-    }
 }
 
 impl Cache<'_> {
@@ -56,7 +50,7 @@ impl Cache<'_> {
     fn attend_row(
         &self,
         kernels: Kernels,
-        query: &[f32],
+        queries: &[f32],
         offsets: &[usize],
         scores: &mut Vec<f32>,
         seen: &mut [f32],
@@ -64,20 +58,11 @@ impl Cache<'_> {
         let Heads { width, count } = self.heads;
         let head_width = width / count;
         let scale = (head_width as f32).powf(-0.5);
-        if scores.len() < offsets.len() {
-            scores.resize(offsets.len().next_multiple_of(64), 0.0);
+        let needed = count * offsets.len();
+        if scores.len() < needed {
+            scores.resize(needed.next_multiple_of(512), 0.0);
         }
-        for (head, seen) in seen.chunks_exact_mut(head_width).enumerate() {
-            let first = head * head_width;
-            kernels.attend_rows(
-                &query[first..first + head_width],
-                &self.rows[first..],
-                &self.rows[width + first..],
-                offsets,
-                scale,
-                scores,
-                seen,
-            );
-        }
+        let (keys, values) = (self.rows, &self.rows[width..]);
+        kernels.attend_rows(queries, keys, values, offsets, head_width, scale, scores, seen);
     }
 }

@@ -56,7 +56,7 @@ impl<'a> Decoding<'a> {
     ) -> Result<(), EngineError> {
         let model = self.model;
         let architecture = &model.architecture;
-        let width = architecture.width;
+        let (width, cache_row) = (architecture.width, architecture.cache_row());
         let heads = Heads { width, count: architecture.decoder.heads };
         let count = tokens.len();
         let Self { lanes, encoded, caches, rows, work, .. } = self;
@@ -65,7 +65,7 @@ impl<'a> Decoding<'a> {
             model.embed_target(*token, self.position, state);
         }
         for (number, row) in rows.iter_mut().enumerate() {
-            row.past.push((self.cached + number) * heads.cache_row());
+            row.past.push((self.cached + number) * cache_row);
         }
         let mut entries = Entries::new(architecture.norm_placement);
         for ((layer, cache), memory) in model.decoder.iter().zip(caches).zip(&encoded.memory) {
@@ -74,8 +74,8 @@ impl<'a> Decoding<'a> {
             work.enter(lanes, &attention.query, entries.next(&attention.norm));
             work.ask(lanes, &attention.query);
             let first = cache.len();
-            cache.resize(first + count * heads.cache_row(), 0.0);
-            work.apply(lanes, &attention.key_value, &mut cache[first..]);
+            cache.resize(first + count * cache_row, 0.0);
+            work.apply(lanes, &attention.key_value, &mut cache[first..], cache_row);
             let own = |row: usize| rows[row].past.as_slice();
             work.attend(lanes, Cache { rows: cache, heads }, own, &attention.out);
 
@@ -91,7 +91,7 @@ impl<'a> Decoding<'a> {
         if let Some(logits) = logits {
             work.enter(lanes, &model.output, entries.end(model.decoder_norm.as_ref()));
             logits.resize(count * model.output.outputs(), 0.0);
-            work.apply(lanes, &model.output, logits);
+            work.apply(lanes, &model.output, logits, model.output.outputs());
         }
         self.cached += count;
         self.position += 1;

@@ -122,9 +122,9 @@ impl Workspace {
         });
     }
 
-    /// The products of a layer with the rows that entered last.
-    pub(super) fn apply(&self, lanes: &Lanes<'_>, layer: &Linear, out: &mut [f32]) {
-        self.rounding.apply(lanes, layer, out, Write::Set);
+    /// The products of a layer with the rows that entered last, each `stride` numbers behind the one before.
+    pub(super) fn apply(&self, lanes: &Lanes<'_>, layer: &Linear, out: &mut [f32], stride: usize) {
+        layer.forward(lanes, &self.rounding.inputs, out.len() / stride, out, stride, Write::Set);
     }
 
     /// What a layer makes of the rows that entered last asks in the next attention.

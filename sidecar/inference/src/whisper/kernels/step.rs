@@ -134,6 +134,7 @@ impl Step<'_> {
                     &cache.keys[first..],
                     &cache.values[first..],
                     &self.rows[item.row].places[..item.sees],
+                    head_width,
                     scale,
                     &mut scratch.scores,
                     seen,
