@@ -9,8 +9,8 @@ pub(crate) use attend::{Attend, attend};
 pub(crate) use softmax::{softmax_weights, softmax_weights_bfloat16};
 
 use self::lanes::{
-    Gelu, Greatest, GreatestMagnitude, Least, Plus, Relu, Silu, Sum, SumOfExp, SumOfSquares, SumOfZeros, Times,
-    Traces, fold, map,
+    Gelu, Greatest, GreatestMagnitude, Least, Plus, Relu, Silu, Sum, SumOfExp, SumOfSquares, Times, Traces,
+    fold, map,
 };
 use crate::activation::Activation;
 use crate::vector::Vector;
@@ -247,14 +247,4 @@ pub(crate) unsafe fn position_of_greatest<V: Vector>(row: *const f32, count: usi
         let block = std::slice::from_raw_parts(row.add(first), BLOCK.min(count - first));
         first + block.iter().position(|value| *value == most).unwrap_or(0)
     }
-}
-
-/// Whether every number is finite.
-///
-/// # Safety
-/// As [`fold`].
-#[inline(always)]
-pub(crate) unsafe fn is_finite<V: Vector>(row: *const f32, count: usize) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { V::sum(fold::<V, _>(row, count, 0.0, 0.0, SumOfZeros)) == 0.0 }
 }

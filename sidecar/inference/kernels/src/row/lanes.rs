@@ -52,8 +52,6 @@ functions! {
         let deviation = V::subtract(value, V::splat(mean));
         V::multiply_add(deviation, deviation, sum)
     };
-    // Nothing times 0 is other than 0 but what is not finite.
-    Fold SumOfZeros |sum, value| V::multiply_add(value, V::splat(0.0), sum);
     Fold SumOfExp(most) |sum, value| V::add(sum, exp::<V>(V::subtract(value, V::splat(most))));
 }
 
