@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::loader::{Loader, OnTransfer, Prepared, Transferred};
 use crate::manager::{AcquireError, Manager};
+use crate::memory_watch::MemoryWatch;
 use crate::pool::RunError;
 use crate::residency::{Budget, Footprint, Settings};
 use crate::routing::Request;
@@ -54,6 +55,8 @@ struct ScriptedLoader {
     alive: Arc<AtomicUsize>,
     /// Models whose load fails.
     broken: Mutex<Vec<ModelName>>,
+    /// What a model takes, where it is not the usual 40 bytes.
+    resident_bytes: Option<u64>,
     /// Preparations wait for this where they are to be held.
     hold: Option<Arc<Notify>>,
 }
@@ -67,12 +70,13 @@ impl Loader for ScriptedLoader {
         self.prepares.fetch_add(1, Ordering::SeqCst);
         let revision = target.commit.as_ref().map(ToString::to_string).unwrap_or_default();
         let hold = self.hold.clone();
+        let resident_bytes = self.resident_bytes.unwrap_or(40);
         async move {
             on_transfer(Transferred { total_bytes: 100, completed_bytes: 40 });
             if let Some(hold) = hold {
                 hold.notified().await;
             }
-            let footprint = Footprint { resident_bytes: 40, transient_bytes: 5, scratch_bytes: 1 };
+            let footprint = Footprint { resident_bytes, transient_bytes: 5, scratch_bytes: 1 };
             Ok(Prepared { folder: "/nowhere".into(), revision, footprint })
         }
         .boxed()
@@ -268,4 +272,45 @@ async fn the_task_ends_with_its_last_user() {
     drop(manager);
     drop(lease);
     until(|| loader.alive.load(Ordering::SeqCst) == 0).await;
+}
+
+#[tokio::test]
+async fn what_nobody_uses_is_unloaded_by_itself_and_loaded_again_when_asked_for() {
+    let mut plan = plan(&[("a", "Lazy", 'a')]);
+    plan.models[0].idle_seconds = Some(1);
+    let (manager, loader) = start(ScriptedLoader::default(), plan);
+    for loads in [1, 2] {
+        drop(manager.acquire(request("a")).await.unwrap());
+        assert_eq!(loader.loads.load(Ordering::SeqCst), loads);
+        until(|| loader.alive.load(Ordering::SeqCst) == 0).await;
+    }
+    let mut snapshots = manager.watch();
+    let is_on_disk = |snapshot: &Arc<crate::snapshot::Snapshot>| {
+        (snapshot.versions[0].state, snapshot.reserved_bytes) == (VersionState::Cached, 0)
+    };
+    snapshots.wait_for(is_on_disk).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_memory_that_is_really_there_is_measured_and_bounds_loads() {
+    let loader = Arc::new(ScriptedLoader::default());
+    let budget = Budget { bytes: u64::MAX / 2, evict_above_percent: 100, evict_to_percent: 90 };
+    let settings = Settings::with_budget(budget);
+    let memory_watch = Some(MemoryWatch::new());
+    let plan = plan(&[("a", "Lazy", 'a')]);
+    let manager = Manager::start_watching(loader.clone(), settings, plan.clone(), memory_watch.clone());
+    until(|| manager.memory().is_some()).await;
+    let memory = manager.memory().unwrap();
+    assert!(memory.process_bytes > 0 && memory.free_bytes <= memory.limit_bytes, "{memory:?}");
+    // What fits is loaded, as before.
+    drop(manager.acquire(request("a")).await.unwrap());
+    // Far more than any machine has is refused before it is read.
+    let huge = Arc::new(ScriptedLoader { resident_bytes: Some(1 << 60), ..ScriptedLoader::default() });
+    let manager = Manager::start_watching(huge.clone(), settings, plan, memory_watch);
+    until(|| manager.memory().is_some()).await;
+    let Err(AcquireError::Unavailable { attempts, .. }) = manager.acquire(request("a")).await else {
+        panic!("it was acquired")
+    };
+    assert_eq!(attempts[0].failure.reason, "NotEnoughFree");
+    assert_eq!(huge.loads.load(Ordering::SeqCst), 0);
 }
