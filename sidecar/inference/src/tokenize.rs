@@ -1,6 +1,7 @@
 //! Tokenizers from the files of a repository: `tokenizer.json` and sentencepiece models.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use tokenizers::Tokenizer;
 
 use crate::error::LoadError;
 use crate::files;
+use crate::processor::Processor;
 use crate::sentencepiece::SentencePieces;
 
 /// The longest text that a sentencepiece model is asked to cut up, in bytes: its time grows faster than the
@@ -22,29 +24,35 @@ const PARSE_DEADLINE: Duration = Duration::from_secs(30);
 /// # Errors
 /// Where it is missing, too large, or no tokenizer.
 pub fn read_tokenizer(folder: &Path) -> Result<Tokenizer, LoadError> {
-    begin_tokenizer(folder)?.wait()
+    TokenizerInWork::begin(folder, None)?.wait()
 }
 
-/// As [`read_tokenizer`], while the caller does something else.
+/// As [`read_tokenizer`], while the caller does something else. The parser is one of the jobs that share the threads of
+/// `processor`, so that it is not the last to be done.
 ///
 /// # Errors
 /// Where it is missing or too large.
-pub fn begin_tokenizer(folder: &Path) -> Result<TokenizerInWork, LoadError> {
-    let bytes = files::read_capped(folder, files::TOKENIZER)?;
-    let parse = move || {
-        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| error.to_string())?;
-        tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
-        Ok(tokenizer)
-    };
-    let begun = Parsing::begin(parse);
-    begun.map(TokenizerInWork).map_err(|message| LoadError::corrupted(files::TOKENIZER, message))
+pub fn begin_tokenizer(folder: &Path, processor: &Arc<Processor>) -> Result<TokenizerInWork, LoadError> {
+    TokenizerInWork::begin(folder, Some(Arc::clone(processor)))
 }
 
 /// A `tokenizer.json` that is being parsed.
 pub struct TokenizerInWork(Parsing<Tokenizer>);
 
 impl TokenizerInWork {
+    fn begin(folder: &Path, processor: Option<Arc<Processor>>) -> Result<Self, LoadError> {
+        let bytes = files::read_capped(folder, files::TOKENIZER)?;
+        let parse = move || {
+            let _lanes = processor.as_ref().map(|processor| processor.team().enter());
+            let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| error.to_string())?;
+            tokenizer.with_padding(None);
+            tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
+            Ok(tokenizer)
+        };
+        let begun = Parsing::begin(parse);
+        begun.map(TokenizerInWork).map_err(|message| LoadError::corrupted(files::TOKENIZER, message))
+    }
+
     /// The tokenizer.
     ///
     /// # Errors

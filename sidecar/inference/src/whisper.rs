@@ -104,7 +104,7 @@ fn assemble<F>(
     let config = ModelConfig::parse(&files::read_capped(folder, files::CONFIG)?)?;
     let preprocessor = files::read_optional(folder, preprocessor::FILE)?;
     let mel = MelConfig::parse(preprocessor.as_deref().unwrap_or(b"{}"), &config)?;
-    let vocabulary = Vocabulary::begin(folder)?;
+    let vocabulary = Vocabulary::begin(folder, source.processor)?;
     // A tied output projection is in some files too; it is the embedding once more.
     let ignorable = |tensor: &str| tensor == config::OUTPUT_PROJECTION;
     let (forward, usage) = weights::assemble(source, purpose, ignorable, |weights| load(weights, &config))?;

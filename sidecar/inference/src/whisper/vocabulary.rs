@@ -1,11 +1,13 @@
 //! `tokenizer.json`: text to tokens and back.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tokenizers::Tokenizer;
 
 use crate::engine::EngineError;
 use crate::error::LoadError;
+use crate::processor::Processor;
 use crate::tokenize::{self, TokenizerInWork};
 
 /// The tokenizer of a Whisper repository.
@@ -15,8 +17,8 @@ pub(super) struct Vocabulary {
 
 impl Vocabulary {
     /// Begins to read it, which takes about as long as reading the weights.
-    pub(super) fn begin(folder: &Path) -> Result<TokenizerInWork, LoadError> {
-        tokenize::begin_tokenizer(folder)
+    pub(super) fn begin(folder: &Path, processor: &Arc<Processor>) -> Result<TokenizerInWork, LoadError> {
+        tokenize::begin_tokenizer(folder, processor)
     }
 
     /// What was begun.
