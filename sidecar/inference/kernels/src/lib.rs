@@ -29,7 +29,7 @@ mod vector;
 pub use activation::Activation;
 pub use aligned::{Aligned, Number, Numbers};
 pub use arena::Arena;
-pub use attention::{AttentionScratch, KeyValues, Rows};
+pub use attention::{AttentionScratch, Context, KeyValues, Rows};
 pub use format::Format;
 pub use inputs::{Frames, FramesMut, InputRow, Inputs};
 pub use instructions::{ALL as ALL_INSTRUCTIONS, Instructions, InstructionsError};

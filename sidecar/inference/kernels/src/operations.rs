@@ -50,6 +50,16 @@ impl Kernels {
         unsafe { (self.table.activate)(row.as_mut_ptr(), row.len(), activation) }
     }
 
+    /// Rounds numbers to bfloat16.
+    ///
+    /// # Panics
+    /// Where there is not as much space.
+    pub fn to_bfloat16(self, row: &[f32], out: &mut [u16]) {
+        assert_eq!(row.len(), out.len(), "a place for each number");
+        // SAFETY: the processor has the instructions, and there are as many numbers as places.
+        unsafe { (self.table.to_bfloat16)(row.as_ptr(), row.len(), 1.0, out.as_mut_ptr()) }
+    }
+
     /// Multiplies every number with `factor`.
     pub fn scale(self, row: &mut [f32], factor: f32) {
         // SAFETY: the processor has the instructions, and there are that many numbers.

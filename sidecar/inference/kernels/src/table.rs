@@ -36,7 +36,8 @@ pub(crate) struct Table {
     pub(crate) unpack_float32: unsafe fn(*const u8, usize, *mut f32),
     pub(crate) unpack_bfloat16: unsafe fn(*const u8, usize, *mut f32),
     pub(crate) unpack_int8: unsafe fn(*const u8, usize, f32, *mut f32),
-    pub(crate) attend: unsafe fn(&Attend),
+    pub(crate) attend: unsafe fn(&Attend<f32>),
+    pub(crate) attend_bfloat16: unsafe fn(&Attend<u16>),
     pub(crate) pack_keys_float32: unsafe fn(&pack::Head, *mut f32),
     pub(crate) pack_keys_bfloat16: unsafe fn(&pack::Head, *mut u16),
     pub(crate) pack_values_float32: unsafe fn(&pack::Head, *mut f32),
@@ -79,6 +80,7 @@ macro_rules! table {
                 unpack_bfloat16,
                 unpack_int8,
                 attend,
+                attend_bfloat16,
                 pack_keys_float32,
                 pack_keys_bfloat16,
                 pack_values_float32,
@@ -122,7 +124,8 @@ macro_rules! kernels {
             fn unpack_float32(column: *const u8, count: usize, out: *mut f32) = columns::unpack_float32;
             fn unpack_bfloat16(column: *const u8, count: usize, out: *mut f32) = columns::unpack_bfloat16;
             fn unpack_int8(column: *const u8, count: usize, scale: f32, out: *mut f32) = columns::unpack_int8;
-            fn attend(work: &Attend) = row::attend::<$vector>;
+            fn attend(work: &Attend<f32>) = row::attend::<$vector, f32>;
+            fn attend_bfloat16(work: &Attend<u16>) = row::attend::<$vector, u16>;
             fn pack_keys_float32(head: &pack::Head, out: *mut f32) = pack::keys_float32;
             fn pack_keys_bfloat16(head: &pack::Head, out: *mut u16) = pack::keys_bfloat16;
             fn pack_values_float32(head: &pack::Head, out: *mut f32) = pack::values_float32;

@@ -27,6 +27,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn load(from: *const f32) -> Self::F32;
     /// The first `count` lanes, fewer than all; the others are `rest`.
     unsafe fn load_part(from: *const f32, count: usize, rest: f32) -> Self::F32;
+    /// Lanes of bfloat16, widened.
+    unsafe fn load_bfloat16(from: *const u16) -> Self::F32;
     unsafe fn store(to: *mut f32, value: Self::F32);
     /// The first `count` lanes, fewer than all.
     unsafe fn store_part(to: *mut f32, count: usize, value: Self::F32);

@@ -12,9 +12,9 @@ mod workspace;
 
 use std::sync::Arc;
 
-use ostler_kernels::{Kernels, LayerNorm, Linear, Numbers};
+use ostler_kernels::{Format, Kernels, LayerNorm, Linear, Numbers};
 
-use self::attention::{Cache, Heads};
+use self::attention::{Heads, Memory};
 use self::decoding::Decoding;
 use self::layers::{DecoderLayer, EncoderLayer};
 use self::workspace::{Entries, Workspace};
@@ -31,6 +31,8 @@ use crate::weights::Weights;
 /// The weights of a model, packed.
 pub(super) struct KernelModel {
     architecture: Architecture,
+    /// The format of keys and values.
+    products: Format,
     processor: Arc<Processor>,
     encoder: Vec<EncoderLayer>,
     decoder: Vec<DecoderLayer>,
@@ -75,7 +77,7 @@ impl Source<'_> {
 /// What the encoder made of a batch of sentences.
 struct Encoded {
     /// For each decoder layer the keys and values of all tokens, one after the other.
-    memory: Vec<Vec<f32>>,
+    memory: Vec<Memory>,
     /// For each sentence where its tokens' keys and values begin.
     offsets: Vec<Vec<usize>>,
 }
@@ -121,6 +123,7 @@ impl KernelModel {
                 name if name == names.source => TargetTable::Source,
                 name => TargetTable::Own(table(name, target_size, None)?),
             },
+            products: precision.products,
             processor: Arc::clone(processor),
             architecture: model,
         })
@@ -160,7 +163,7 @@ impl KernelModel {
         let heads = Heads { width, count: model.encoder.heads };
         let lanes = self.processor.team().enter();
         let count: usize = sentences.iter().map(|sentence| sentence.len()).sum();
-        let mut work = Workspace::new(lanes.threads(), count, width, model.encoder.feed_forward);
+        let mut work = Workspace::new(lanes.threads(), count, model, model.encoder.feed_forward);
         let tokens = sentences.iter().flat_map(|sentence| sentence.iter().enumerate());
         let places: Vec<_> = work.states.chunks_exact_mut(width).zip(tokens).collect();
         lanes.for_each(places, |(row, (position, token))| self.embed_source(*token, position, row));
@@ -170,16 +173,15 @@ impl KernelModel {
             .enumerate()
             .flat_map(|(number, sentence)| std::iter::repeat_n(number, sentence.len()))
             .collect();
-        let mut key_values = vec![0.0; count * cache_row];
         let mut entries = Entries::new(model.norm_placement);
         for layer in &self.encoder {
             control.check()?;
             let attention = &layer.attention;
             work.enter(&lanes, &attention.query, entries.next(&attention.norm));
             work.ask(&lanes, &attention.query);
-            work.apply(&lanes, &attention.key_value, &mut key_values, cache_row);
+            work.remember(&lanes, &attention.key_value);
             let own = |row: usize| offsets[sentence_of[row]].as_slice();
-            work.attend(&lanes, Cache { rows: &key_values, heads }, own, &attention.out);
+            work.attend_here(&lanes, heads, own, &attention.out);
             let block = &layer.feed_forward;
             work.feed_forward(&lanes, block, entries.next(&block.norm));
         }
@@ -189,8 +191,9 @@ impl KernelModel {
         }
         let memory = self.decoder.iter().map(|layer| {
             control.check()?;
-            let mut memory = vec![0.0; count * cache_row];
-            work.apply(&lanes, &layer.cross_attention.key_value, &mut memory, cache_row);
+            let mut memory = Memory::new(self.products);
+            work.remember(&lanes, &layer.cross_attention.key_value);
+            memory.push(layer.cross_attention.key_value.kernels(), &work.key_values);
             Ok(memory)
         });
         Ok(Encoded { memory: memory.collect::<Result<_, EngineError>>()?, offsets })

@@ -83,8 +83,27 @@ proptest! {
             let offsets: Vec<usize> = (0..count).map(|row| row * all).collect();
             let (mut scores, mut out) = (vec![0.0; heads * count], vec![0.0; all]);
             kernels.attend_rows(
-                &asked[..all], &keys, &values, &offsets, width, scale, &mut scores, &mut out,
+                &asked[..all], Context::Float32 { keys: &keys, values: &values }, &offsets, width, scale, &mut scores, &mut out,
             );
+            // And rounded to bfloat16, as if they had been so in float32.
+            let round = |numbers: &[f32]| {
+                let mut rounded = vec![0; numbers.len()];
+                kernels.to_bfloat16(numbers, &mut rounded);
+                rounded
+            };
+            let wide = |numbers: &[u16]| -> Vec<f32> {
+                numbers.iter().map(|number| crate::vector::portable::from_bfloat16(*number)).collect()
+            };
+            let (narrow_keys, narrow_values) = (round(&keys), round(&values));
+            let (mut narrow, mut widened) = (vec![0.0; all], vec![0.0; all]);
+            kernels.attend_rows(
+                &asked[..all], Context::Bfloat16 { keys: &narrow_keys, values: &narrow_values }, &offsets, width, scale, &mut scores, &mut narrow,
+            );
+            kernels.attend_rows(
+                &asked[..all], Context::Float32 { keys: &wide(&narrow_keys), values: &wide(&narrow_values) }, &offsets, width, scale, &mut scores,
+                &mut widened,
+            );
+            prop_assert_eq!(narrow, widened);
             for head in 0..heads {
                 let part = head * width..(head + 1) * width;
                 let keys: Vec<&[f32]> = keys.chunks_exact(all).map(|row| &row[part.clone()]).collect();

@@ -1,25 +1,75 @@
 //! Attention of one query to rows that lie apart.
 
 use super::softmax::softmax_weights;
-use crate::vector::Vector;
+use crate::vector::{Vector, portable};
+
+/// A number as keys and values are kept.
+pub(crate) trait Stored: Copy {
+    /// As many as a vector has lanes.
+    ///
+    /// # Safety
+    /// As [`Vector`].
+    unsafe fn load<V: Vector>(from: *const Self) -> V::F32;
+    /// The first `count` lanes, fewer than all; the others are 0.
+    ///
+    /// # Safety
+    /// As [`Vector`].
+    unsafe fn load_part<V: Vector>(from: *const Self, count: usize) -> V::F32;
+}
+
+impl Stored for f32 {
+    #[inline(always)]
+    unsafe fn load<V: Vector>(from: *const Self) -> V::F32 {
+        // SAFETY: the caller's promise.
+        unsafe { V::load(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_part<V: Vector>(from: *const Self, count: usize) -> V::F32 {
+        // SAFETY: the caller's promise.
+        unsafe { V::load_part(from, count, 0.0) }
+    }
+}
+
+/// bfloat16.
+impl Stored for u16 {
+    #[inline(always)]
+    unsafe fn load<V: Vector>(from: *const Self) -> V::F32 {
+        // SAFETY: the caller's promise.
+        unsafe { V::load_bfloat16(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_part<V: Vector>(from: *const Self, count: usize) -> V::F32 {
+        let mut numbers = [0.0; MOST_LANES];
+        // SAFETY: the caller's promise, and no vector has more lanes than there are numbers here.
+        unsafe {
+            for (at, number) in numbers.iter_mut().enumerate().take(count) {
+                *number = portable::from_bfloat16(*from.add(at));
+            }
+            V::load(numbers.as_ptr())
+        }
+    }
+}
+
+/// The most lanes that a vector has.
+const MOST_LANES: usize = 32;
 
 /// The sum of the products of two rows.
 ///
 /// # Safety
 /// As [`Vector`]; there are `count` numbers of each.
 #[inline(always)]
-unsafe fn dot<V: Vector>(left: *const f32, right: *const f32, count: usize) -> f32 {
+unsafe fn dot<V: Vector, S: Stored>(left: *const f32, right: *const S, count: usize) -> f32 {
     // SAFETY: `at` and the lanes behind it stay within `count`.
     unsafe {
         let mut sum = V::splat(0.0);
         let mut at = 0;
         while at + V::LANES <= count {
-            sum = V::multiply_add(V::load(left.add(at)), V::load(right.add(at)), sum);
+            sum = V::multiply_add(V::load(left.add(at)), S::load::<V>(right.add(at)), sum);
             at += V::LANES;
         }
         if at < count {
             let left = V::load_part(left.add(at), count - at, 0.0);
-            sum = V::multiply_add(left, V::load_part(right.add(at), count - at, 0.0), sum);
+            sum = V::multiply_add(left, S::load_part::<V>(right.add(at), count - at), sum);
         }
         V::sum(sum)
     }
@@ -27,10 +77,10 @@ unsafe fn dot<V: Vector>(left: *const f32, right: *const f32, count: usize) -> f
 
 /// Attention of one row of queries, one for each head, to rows of keys and values that lie apart: `offsets` says where
 /// each is. Heads lie side by side in every row.
-pub(crate) struct Attend {
+pub(crate) struct Attend<S> {
     pub(crate) queries: *const f32,
-    pub(crate) keys: *const f32,
-    pub(crate) values: *const f32,
+    pub(crate) keys: *const S,
+    pub(crate) values: *const S,
     /// Where each key's row starts from `keys`, and each value's from `values`, in numbers.
     pub(crate) offsets: *const usize,
     /// How many keys there are; not 0.
@@ -45,10 +95,18 @@ pub(crate) struct Attend {
     pub(crate) out: *mut f32,
 }
 
+impl<S> Attend<S> {
+    /// The same with these keys and values.
+    pub(crate) fn with<N>(&self, keys: *const N, values: *const N) -> Attend<N> {
+        let Self { queries, offsets, count, heads, width, scale, scores, out, .. } = *self;
+        Attend { queries, keys, values, offsets, count, heads, width, scale, scores, out }
+    }
+}
+
 /// # Safety
 /// As [`Vector`]; everything leads to as much as its description says.
 #[inline(always)]
-pub(crate) unsafe fn attend<V: Vector>(work: &Attend) {
+pub(crate) unsafe fn attend<V: Vector, S: Stored>(work: &Attend<S>) {
     let Attend { count, width, .. } = *work;
     // SAFETY: the caller's promise: heads lie within the rows.
     unsafe {
@@ -57,13 +115,13 @@ pub(crate) unsafe fn attend<V: Vector>(work: &Attend) {
             let key = work.keys.add(*work.offsets.add(index));
             for head in 0..work.heads {
                 let (query, key) = (work.queries.add(head * width), key.add(head * width));
-                *work.scores.add(head * count + index) = dot::<V>(query, key, width) * work.scale;
+                *work.scores.add(head * count + index) = dot::<V, S>(query, key, width) * work.scale;
             }
         }
         for head in 0..work.heads {
             let scores = work.scores.add(head * count);
             let inverse = softmax_weights::<V>(scores, count, count);
-            weigh::<V>(work, head, scores, inverse);
+            weigh::<V, S>(work, head, scores, inverse);
         }
     }
 }
@@ -73,7 +131,7 @@ pub(crate) unsafe fn attend<V: Vector>(work: &Attend) {
 /// # Safety
 /// As [`attend`]; there is a weight for each value.
 #[inline(always)]
-unsafe fn weigh<V: Vector>(work: &Attend, head: usize, weights: *const f32, inverse: f32) {
+unsafe fn weigh<V: Vector, S: Stored>(work: &Attend<S>, head: usize, weights: *const f32, inverse: f32) {
     let Attend { count, width, .. } = *work;
     // SAFETY: `first` and the lanes behind it stay within the head.
     unsafe {
@@ -86,7 +144,7 @@ unsafe fn weigh<V: Vector>(work: &Attend, head: usize, weights: *const f32, inve
                 let weight = V::splat(*weights.add(index));
                 let value = values.add(*work.offsets.add(index) + first);
                 for (part, sum) in sums.iter_mut().enumerate() {
-                    *sum = V::multiply_add(weight, V::load(value.add(part * V::LANES)), *sum);
+                    *sum = V::multiply_add(weight, S::load::<V>(value.add(part * V::LANES)), *sum);
                 }
             }
             for (part, sum) in sums.into_iter().enumerate() {
@@ -99,7 +157,8 @@ unsafe fn weigh<V: Vector>(work: &Attend, head: usize, weights: *const f32, inve
             let mut sum = V::splat(0.0);
             for index in 0..count {
                 let value = values.add(*work.offsets.add(index) + first);
-                let value = if lanes == V::LANES { V::load(value) } else { V::load_part(value, lanes, 0.0) };
+                let value =
+                    if lanes == V::LANES { S::load::<V>(value) } else { S::load_part::<V>(value, lanes) };
                 sum = V::multiply_add(V::splat(*weights.add(index)), value, sum);
             }
             let sum = V::multiply(sum, V::splat(inverse));

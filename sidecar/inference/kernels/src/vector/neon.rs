@@ -24,6 +24,10 @@ impl Vector for Neon {
         unsafe { vld1q_f32(from) }
     }
     #[inline(always)]
+    unsafe fn load_bfloat16(from: *const u16) -> float32x4_t {
+        unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(vmovl_u16(vld1_u16(from)))) }
+    }
+    #[inline(always)]
     unsafe fn load_part(from: *const f32, count: usize, rest: f32) -> float32x4_t {
         let mut lanes = [rest; 4];
         unsafe {

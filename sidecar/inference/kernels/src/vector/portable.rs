@@ -47,6 +47,10 @@ impl Vector for Plain {
         std::array::from_fn(|lane| if lane < count { unsafe { from.add(lane).read() } } else { rest })
     }
     #[inline(always)]
+    unsafe fn load_bfloat16(from: *const u16) -> Self::F32 {
+        unsafe { from.cast::<[u16; LANES]>().read_unaligned() }.map(from_bfloat16)
+    }
+    #[inline(always)]
     unsafe fn store(to: *mut f32, value: Self::F32) {
         unsafe { to.cast::<Self::F32>().write_unaligned(value) }
     }

@@ -48,6 +48,13 @@ impl Vector for X256 {
         }
     }
     #[inline(always)]
+    unsafe fn load_bfloat16(from: *const u16) -> __m256 {
+        unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        }
+    }
+    #[inline(always)]
     unsafe fn store(to: *mut f32, value: __m256) {
         unsafe { _mm256_storeu_ps(to, value) }
     }

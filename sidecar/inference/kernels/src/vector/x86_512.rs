@@ -30,6 +30,13 @@ impl Vector for X512 {
         unsafe { _mm512_mask_loadu_ps(_mm512_set1_ps(rest), mask(count), from) }
     }
     #[inline(always)]
+    unsafe fn load_bfloat16(from: *const u16) -> __m512 {
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        }
+    }
+    #[inline(always)]
     unsafe fn store(to: *mut f32, value: __m512) {
         unsafe { _mm512_storeu_ps(to, value) }
     }

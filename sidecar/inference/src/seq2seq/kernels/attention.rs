@@ -1,6 +1,6 @@
 //! Attention of rows to keys and values that lie in a cache, heads side by side in each of its rows.
 
-use ostler_kernels::{Kernels, Lanes};
+use ostler_kernels::{Context, Format, Kernels, Lanes};
 
 /// From so many products on it pays to share rows out to threads.
 const SHARED_PRODUCTS: usize = 1 << 16;
@@ -12,12 +12,48 @@ pub(super) struct Heads {
     pub(super) count: usize,
 }
 
-/// Keys and values: each row of the cache has `width` numbers of keys, then as many of values
+/// Keys and values of tokens, one after another: each row has `width` numbers of keys, then as many of values
 /// ([`Architecture::cache_row`](crate::seq2seq::architecture::Architecture::cache_row)).
+pub(super) enum Memory {
+    Float32(Vec<f32>),
+    Bfloat16(Vec<u16>),
+}
+
+/// A look at keys and values.
 #[derive(Clone, Copy)]
 pub(super) struct Cache<'a> {
-    pub(super) rows: &'a [f32],
+    /// From the first key on; a value starts where its key does.
+    pub(super) context: Context<'a>,
     pub(super) heads: Heads,
+}
+
+impl Memory {
+    /// Without rows, of numbers in the format of products among activations.
+    pub(super) fn new(products: Format) -> Self {
+        if products == Format::Float32 { Self::Float32(Vec::new()) } else { Self::Bfloat16(Vec::new()) }
+    }
+
+    /// Appends rows.
+    pub(super) fn push(&mut self, kernels: Kernels, rows: &[f32]) {
+        match self {
+            Self::Float32(numbers) => numbers.extend_from_slice(rows),
+            Self::Bfloat16(numbers) => {
+                let first = numbers.len();
+                numbers.resize(first + rows.len(), 0);
+                kernels.to_bfloat16(rows, &mut numbers[first..]);
+            }
+        }
+    }
+
+    /// All rows.
+    pub(super) fn cache(&self, heads: Heads) -> Cache<'_> {
+        let width = heads.width;
+        let context = match self {
+            Self::Float32(rows) => Context::Float32 { keys: rows, values: &rows[width..] },
+            Self::Bfloat16(rows) => Context::Bfloat16 { keys: rows, values: &rows[width..] },
+        };
+        Cache { context, heads }
+    }
 }
 
 impl Cache<'_> {
@@ -62,7 +98,6 @@ impl Cache<'_> {
         if scores.len() < needed {
             scores.resize(needed.next_multiple_of(512), 0.0);
         }
-        let (keys, values) = (self.rows, &self.rows[width..]);
-        kernels.attend_rows(queries, keys, values, offsets, head_width, scale, scores, seen);
+        kernels.attend_rows(queries, self.context, offsets, head_width, scale, scores, seen);
     }
 }

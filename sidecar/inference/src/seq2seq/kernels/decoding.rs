@@ -2,9 +2,9 @@
 
 use ostler_kernels::Lanes;
 
-use super::attention::{Cache, Heads};
+use super::attention::{Heads, Memory};
 use super::workspace::{Entries, Workspace};
-use super::{Architecture, Encoded, KernelModel};
+use super::{Encoded, KernelModel};
 use crate::engine::{Control, EngineError};
 use crate::generate::Decoder;
 
@@ -14,7 +14,7 @@ pub(super) struct Decoding<'a> {
     lanes: Lanes<'a>,
     encoded: Encoded,
     /// For each layer the keys and values of every row at every step, in the order in which they came.
-    caches: Vec<Vec<f32>>,
+    caches: Vec<Memory>,
     /// How many rows each cache has.
     cached: usize,
     rows: Vec<Row>,
@@ -33,14 +33,18 @@ struct Row {
 impl<'a> Decoding<'a> {
     /// One row for each encoded sentence.
     pub(super) fn new(model: &'a KernelModel, encoded: Encoded, sentences: usize) -> Self {
-        let Architecture { width, decoder, .. } = model.architecture;
         let lanes = model.processor.team().enter();
         Self {
             model,
-            work: Workspace::new(lanes.threads(), sentences, width, decoder.feed_forward),
+            work: Workspace::new(
+                lanes.threads(),
+                sentences,
+                &model.architecture,
+                model.architecture.decoder.feed_forward,
+            ),
             lanes,
             encoded,
-            caches: vec![Vec::new(); model.decoder.len()],
+            caches: model.decoder.iter().map(|_| Memory::new(model.products)).collect(),
             cached: 0,
             rows: (0..sentences).map(|sentence| Row { sentence, past: Vec::new() }).collect(),
             position: 0,
@@ -60,7 +64,7 @@ impl<'a> Decoding<'a> {
         let heads = Heads { width, count: architecture.decoder.heads };
         let count = tokens.len();
         let Self { lanes, encoded, caches, rows, work, .. } = self;
-        work.resize(count);
+        work.resize(count, architecture);
         for (state, token) in work.states.chunks_exact_mut(width).zip(tokens) {
             model.embed_target(*token, self.position, state);
         }
@@ -73,17 +77,16 @@ impl<'a> Decoding<'a> {
             let attention = &layer.attention;
             work.enter(lanes, &attention.query, entries.next(&attention.norm));
             work.ask(lanes, &attention.query);
-            let first = cache.len();
-            cache.resize(first + count * cache_row, 0.0);
-            work.apply(lanes, &attention.key_value, &mut cache[first..], cache_row);
+            work.remember(lanes, &attention.key_value);
+            cache.push(attention.key_value.kernels(), &work.key_values);
             let own = |row: usize| rows[row].past.as_slice();
-            work.attend(lanes, Cache { rows: cache, heads }, own, &attention.out);
+            work.attend(lanes, cache.cache(heads), own, &attention.out);
 
             let attention = &layer.cross_attention;
             work.enter(lanes, &attention.query, entries.next(&attention.norm));
             work.ask(lanes, &attention.query);
             let of_sentence = |row: usize| encoded.offsets[rows[row].sentence].as_slice();
-            work.attend(lanes, Cache { rows: memory, heads }, of_sentence, &attention.out);
+            work.attend(lanes, memory.cache(heads), of_sentence, &attention.out);
 
             let block = &layer.feed_forward;
             work.feed_forward(lanes, block, entries.next(&block.norm));
@@ -91,7 +94,7 @@ impl<'a> Decoding<'a> {
         if let Some(logits) = logits {
             work.enter(lanes, &model.output, entries.end(model.decoder_norm.as_ref()));
             logits.resize(count * model.output.outputs(), 0.0);
-            work.apply(lanes, &model.output, logits, model.output.outputs());
+            work.apply(lanes, &model.output, logits);
         }
         self.cached += count;
         self.position += 1;

@@ -1,10 +1,10 @@
 //! Rows on their way through layers, shared out to the threads of a job.
 
-use ostler_kernels::{InputRow, Inputs, Lanes, LayerNorm, Linear, Write};
+use ostler_kernels::{Context, InputRow, Inputs, Lanes, LayerNorm, Linear, Write};
 
-use super::attention::Cache;
+use super::attention::{Cache, Heads};
 use super::layers::FeedForward;
-use crate::seq2seq::architecture::NormPlacement;
+use crate::seq2seq::architecture::{Architecture, NormPlacement};
 
 /// From so many numbers on it pays to share the rounding of rows out to threads.
 const SHARED_NUMBERS: usize = 1 << 14;
@@ -53,6 +53,7 @@ impl<'a> Entries<'a> {
 pub(super) struct Workspace {
     width: usize,
     inner: usize,
+    cache_row: usize,
     /// How many rows there is space for.
     capacity: usize,
     /// Rows x width: what the sublayers add to.
@@ -63,6 +64,8 @@ pub(super) struct Workspace {
     seen: Vec<f32>,
     /// Rows x inner: within a feed-forward block.
     wide: Vec<f32>,
+    /// A row of a cache for each row.
+    pub(super) key_values: Vec<f32>,
     /// For each thread the scores of one query.
     scores: Vec<Vec<f32>>,
     rounding: Rounding,
@@ -76,11 +79,14 @@ struct Rounding {
 }
 
 impl Workspace {
-    /// Space for `rows` rows of states of `width` numbers, and of `inner` numbers within feed-forward blocks.
-    pub(super) fn new(threads: usize, rows: usize, width: usize, inner: usize) -> Self {
+    /// Space for `rows` rows of the states of a model, and of `inner` numbers within feed-forward blocks.
+    pub(super) fn new(threads: usize, rows: usize, model: &Architecture, inner: usize) -> Self {
+        let (width, cache_row) = (model.width, model.cache_row());
         Self {
             width,
             inner,
+            cache_row,
+            key_values: vec![0.0; rows * cache_row],
             capacity: rows,
             states: vec![0.0; rows * width],
             queries: vec![0.0; rows * width],
@@ -96,10 +102,11 @@ impl Workspace {
 
     /// Goes on with so many rows. For fewer than before the space stays, so that no step waits for the system to give
     /// memory.
-    pub(super) fn resize(&mut self, rows: usize) {
+    pub(super) fn resize(&mut self, rows: usize, model: &Architecture) {
         if rows > self.capacity {
-            *self = Self::new(self.scores.len(), rows, self.width, self.inner);
+            *self = Self::new(self.scores.len(), rows, model, self.inner);
         }
+        self.key_values.resize(rows * self.cache_row, 0.0);
         for buffer in [&mut self.states, &mut self.queries, &mut self.seen] {
             buffer.resize(rows * self.width, 0.0);
         }
@@ -122,14 +129,36 @@ impl Workspace {
         });
     }
 
-    /// The products of a layer with the rows that entered last, each `stride` numbers behind the one before.
-    pub(super) fn apply(&self, lanes: &Lanes<'_>, layer: &Linear, out: &mut [f32], stride: usize) {
-        layer.forward(lanes, &self.rounding.inputs, out.len() / stride, out, stride, Write::Set);
+    /// The products of a layer with the rows that entered last.
+    pub(super) fn apply(&self, lanes: &Lanes<'_>, layer: &Linear, out: &mut [f32]) {
+        self.rounding.apply(lanes, layer, out, Write::Set);
+    }
+
+    /// What a layer makes of the rows that entered last are keys and values.
+    pub(super) fn remember(&mut self, lanes: &Lanes<'_>, layer: &Linear) {
+        let Self { rounding, key_values, cache_row, .. } = self;
+        let rows = key_values.len() / *cache_row;
+        layer.forward(lanes, &rounding.inputs, rows, key_values, *cache_row, Write::Set);
     }
 
     /// What a layer makes of the rows that entered last asks in the next attention.
     pub(super) fn ask(&mut self, lanes: &Lanes<'_>, layer: &Linear) {
         self.rounding.apply(lanes, layer, &mut self.queries, Write::Set);
+    }
+
+    /// An attention of the rows to the keys and values that the last [`Workspace::remember`] made, else as
+    /// [`Workspace::attend`].
+    pub(super) fn attend_here<'o>(
+        &mut self,
+        lanes: &Lanes<'_>,
+        heads: Heads,
+        offsets: impl Fn(usize) -> &'o [usize] + Sync,
+        out: &Linear,
+    ) {
+        let key_values = std::mem::take(&mut self.key_values);
+        let context = Context::Float32 { keys: &key_values, values: &key_values[heads.width..] };
+        self.attend(lanes, Cache { context, heads }, offsets, out);
+        self.key_values = key_values;
     }
 
     /// An attention to a cache, of which `offsets` gives what each row sees, and the linear layer that ends it, added

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use ostler_kernels::{Activation, AttentionScratch, Inputs, Lanes, Rows, Write};
+use ostler_kernels::{Activation, AttentionScratch, Context, Inputs, Lanes, Rows, Write};
 
 use super::decoder::{Decoder, DecoderLayer, WindowMemory};
 
@@ -131,8 +131,7 @@ impl Step<'_> {
                 let item = &self.items[token];
                 kernels.attend_rows(
                     &projected[token * 3 * width + first..][..head_width],
-                    &cache.keys[first..],
-                    &cache.values[first..],
+                    Context::Float32 { keys: &cache.keys[first..], values: &cache.values[first..] },
                     &self.rows[item.row].places[..item.sees],
                     head_width,
                     scale,
