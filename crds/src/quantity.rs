@@ -1,6 +1,27 @@
 //! Kubernetes quantities as whole numbers of bytes.
 
+use std::borrow::Cow;
+
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+/// The schema of a quantity where there may be many: a text of bounded length. Kubernetes' own, a number or a text of any
+/// length, makes the API server estimate rules over many of them as too expensive, and refuse the definition.
+pub struct QuantityText;
+
+impl JsonSchema for QuantityText {
+    fn schema_name() -> Cow<'static, str> {
+        "QuantityText".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1, "maxLength": 32 })
+    }
+}
 
 /// Why a quantity was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

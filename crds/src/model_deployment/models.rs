@@ -5,6 +5,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{Dtype, LoadPolicy, LongForm, Task};
+use crate::quantity::QuantityText;
 
 /// One model: a name that clients ask for, and its versions.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,7 +53,8 @@ pub struct ModelSpec {
     /// The most memory that all versions and language pairs of this model take together, such as `3Gi`. Within it the
     /// least recently used are evicted for others of the same model; a version that takes more alone fails as `TooLarge`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))")
+    #[schemars(with = "Option<QuantityText>")]
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))")
         .message("memoryLimit must be a quantity of bytes above 0, such as 3Gi; leave it out for no limit but memory.host"))]
     pub memory_limit: Option<Quantity>,
     /// Unload a version that nobody has used for so many seconds, 1 to 31536000, `keep` or not; the next request loads

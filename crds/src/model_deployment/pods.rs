@@ -9,6 +9,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::quantity::QuantityText;
+
 /// The memory that models may use in each pod.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -33,11 +35,11 @@ pub struct MemorySpec {
     /// The most memory that all models of a task take together, by the task's name, such as
     /// `{automatic-speech-recognition: 4Gi}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 8))]
+    #[schemars(with = "BTreeMap<String, QuantityText>", extend("maxProperties" = 8))]
     #[x_kube(
         validation = Rule::new("self.all(task, task in ['automatic-speech-recognition', 'translation', 'text-classification', 'feature-extraction', 'sentence-similarity'])")
             .message("memory.limits must name tasks: automatic-speech-recognition, translation, text-classification, feature-extraction or sentence-similarity"),
-        validation = Rule::new("self.all(task, isQuantity(string(self[task])) && quantity(string(self[task])).isGreaterThan(quantity('0')))")
+        validation = Rule::new("self.all(task, isQuantity(self[task]) && quantity(self[task]).isGreaterThan(quantity('0')))")
             .message("memory.limits must be quantities of bytes above 0, such as 4Gi; leave a task out for no limit but memory.host")
     )]
     pub limits: BTreeMap<String, Quantity>,
