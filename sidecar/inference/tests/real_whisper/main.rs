@@ -8,6 +8,7 @@
 #[path = "../speech/mod.rs"]
 mod speech;
 
+mod accuracy;
 mod answers;
 mod edits;
 mod long_form;
