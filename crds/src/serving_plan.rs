@@ -100,6 +100,22 @@ pub struct PlannedArtifact {
     /// Why a Hub source has no commit yet; the sidecar reports the version as `FailedToLoad` with these words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpinned: Option<String>,
+    /// The pins that it had before, newest first, which clients may still ask for by commit. Absent in what an older
+    /// operator wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<RetiredPin>,
+}
+
+/// A pin that an artifact had before the present one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetiredPin {
+    /// Where its files come from: the source of that time, which may have been another repository.
+    pub source: StorageUri,
+    /// Its commit.
+    pub commit: Commit,
+    /// The number format that it was computed in when it retired, so that it answers as it did then.
+    pub dtype: Dtype,
 }
 
 /// Why a plan could not be read.
@@ -107,7 +123,7 @@ pub struct PlannedArtifact {
 pub enum PlanError {
     /// The plan is over [`MAX_PLAN_BYTES`].
     #[error(
-        "the serving plan is {bytes} bytes, over the limit of {MAX_PLAN_BYTES}: use fewer models, versions or language pairs"
+        "the serving plan is {bytes} bytes, over the limit of {MAX_PLAN_BYTES}: use fewer models, versions or language pairs, or less history"
     )]
     TooLarge {
         /// Its size.

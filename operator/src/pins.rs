@@ -2,19 +2,22 @@
 //!
 //! A pin belongs to (model, version, language pair). The plan ConfigMap is its only memory: a revision is resolved
 //! once and its commit stays until the spec names another source or the repin annotation changes, whatever
-//! restarts or scales in between. Where resolving fails, what served before stays in the plan.
+//! restarts or scales in between. Where resolving fails, what served before stays in the plan. A pin that another one
+//! replaces goes into the artifact's history, as far as its model's spec keeps one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ostler_crds::checked::Artifact;
 use ostler_crds::names::{Commit, LanguagePair, ModelName, RepositoryId, Revision, StorageUri, VersionName};
-use ostler_crds::serving_plan::{PlannedArtifact, ServingPlan};
+use ostler_crds::serving_plan::{PlannedArtifact, PlannedVersion, ServingPlan};
 
 use crate::observed::ExistingPlan;
 use crate::resolution::{Question, Resolutions, ResolveFailure};
 use crate::validated::ValidatedDeployment;
+use history::Past;
 
+mod history;
 #[cfg(test)]
 mod tests;
 
@@ -57,6 +60,8 @@ pub enum Decision {
 pub struct Decisions {
     /// One for each artifact.
     pub artifacts: BTreeMap<PinKey, Decision>,
+    /// What each artifact that the plan in force holds was pinned to until now.
+    past: BTreeMap<PinKey, Past>,
     /// The repin annotation's value that these decisions follow.
     pub repin: Option<String>,
 }
@@ -94,18 +99,23 @@ pub fn decide(deployment: &ValidatedDeployment, existing: Option<&ExistingPlan>)
         existing.iter().flat_map(|existing| existing.repin_pending.iter().map(String::as_str)).collect();
     let current = existing.and_then(|existing| existing.plan.as_ref());
     let mut artifacts = BTreeMap::new();
+    let mut past = BTreeMap::new();
     for model in &deployment.models {
         for version in &model.versions {
             for artifact in &version.artifacts {
                 let language_pair = artifact.language_pair.clone();
                 let key = PinKey { model: model.name.clone(), version: version.name.clone(), language_pair };
                 let anew = repinned || awaiting.contains(key.to_string().as_str());
-                let decision = decide_one(artifact, current.and_then(|plan| planned(plan, &key)), anew);
+                let planned = current.and_then(|plan| planned(plan, &key));
+                let decision = decide_one(artifact, planned.map(|(_, artifact)| artifact), anew);
+                if let Some((version, artifact)) = planned {
+                    past.insert(key.clone(), Past::of(artifact, version.dtype, model.history));
+                }
                 artifacts.insert(key, decision);
             }
         }
     }
-    Decisions { artifacts, repin: deployment.repin.clone() }
+    Decisions { artifacts, past, repin: deployment.repin.clone() }
 }
 
 fn decide_one(artifact: &Artifact, current: Option<&PlannedArtifact>, anew: bool) -> Decision {
@@ -115,6 +125,7 @@ fn decide_one(artifact: &Artifact, current: Option<&PlannedArtifact>, anew: bool
             source: artifact.source.clone(),
             commit,
             unpinned: None,
+            history: Vec::new(),
         })
     };
     let (repository, revision) = match &artifact.source {
@@ -139,12 +150,13 @@ fn decide_one(artifact: &Artifact, current: Option<&PlannedArtifact>, anew: bool
     }
 }
 
-/// The artifact that a plan holds under a key.
+/// The artifact that a plan holds under a key, with its version.
 #[must_use]
-pub fn planned<'a>(plan: &'a ServingPlan, key: &PinKey) -> Option<&'a PlannedArtifact> {
+pub fn planned<'a>(plan: &'a ServingPlan, key: &PinKey) -> Option<(&'a PlannedVersion, &'a PlannedArtifact)> {
     let model = plan.models.iter().find(|model| model.name == key.model)?;
     let version = model.versions.iter().find(|version| version.name == key.version)?;
-    version.artifacts.iter().find(|artifact| artifact.language_pair == key.language_pair)
+    let artifact = version.artifacts.iter().find(|artifact| artifact.language_pair == key.language_pair)?;
+    Some((version, artifact))
 }
 
 /// All pins, made and kept.
@@ -198,7 +210,9 @@ pub fn settle(decisions: Decisions, deployment: &ValidatedDeployment, answers: &
             Some(Ok(commit)) => {
                 pins.made.push(key.clone());
                 let commit = Some(commit.clone());
-                pins.artifacts.insert(key, PlannedArtifact { language_pair, source, commit, unpinned: None });
+                let (unpinned, history) = (None, Vec::new());
+                let artifact = PlannedArtifact { language_pair, source, commit, unpinned, history };
+                pins.artifacts.insert(key, artifact);
             }
             answer => {
                 let failure =
@@ -214,11 +228,16 @@ pub fn settle(decisions: Decisions, deployment: &ValidatedDeployment, answers: &
                     source,
                     commit: None,
                     unpinned: unpinned(),
+                    history: Vec::new(),
                 });
                 pins.artifacts.insert(key.clone(), artifact);
                 pins.failures.push(PinFailure { key, failure, served_by_older });
             }
         }
+    }
+    for (key, artifact) in &mut pins.artifacts {
+        let past = decisions.past.get(key);
+        artifact.history = past.map(|past| past.beside(artifact.commit.as_ref())).unwrap_or_default();
     }
     pins
 }

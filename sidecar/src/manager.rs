@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use ostler_crds::names::Commit;
 use ostler_crds::serving_plan::ServingPlan;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -169,10 +170,7 @@ impl Manager {
         let mut attempt = 1;
         loop {
             let candidates = routing::candidates(&self.plan(), &request)?;
-            let commit = match &request.version {
-                Some(VersionChoice::Commit(commit)) => Some(commit.as_str()),
-                Some(VersionChoice::Name(_)) | None => None,
-            };
+            let commit = request.version.as_ref().and_then(VersionChoice::commit).map(Commit::as_str);
             // When the plan changes between routing and the task's answer, the new plan decides.
             let is_last = attempt == ROUTING_ATTEMPTS;
             match self.acquire_first_of(candidates, commit.is_some()).await {

@@ -12,6 +12,7 @@ use prometheus::{
 use crate::lease::Provenance;
 use crate::residency::RealMemory;
 use crate::snapshot::Snapshot;
+use crate::target::VersionKey;
 
 /// Latencies from a short translation to an hour of speech, in seconds.
 const SECONDS: [f64; 12] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
@@ -40,6 +41,7 @@ struct Families {
     version_state: IntGaugeVec,
     version_failure: IntGaugeVec,
     resident_bytes: IntGaugeVec,
+    retired_resident_bytes: IntGaugeVec,
     budget_bytes: IntGauge,
     reserved_bytes: IntGauge,
     waiting_requests: IntGauge,
@@ -170,6 +172,11 @@ impl Families {
                 "Bytes reserved for a version.",
                 &version,
             )?,
+            retired_resident_bytes: gauges(
+                "ostler_version_retired_resident_bytes",
+                "Bytes reserved for the earlier pins of a version that were asked for by commit.",
+                &version,
+            )?,
             budget_bytes: gauge("ostler_memory_budget_bytes", "The memory that models may use.")?,
             reserved_bytes: gauge("ostler_memory_reserved_bytes", "Bytes reserved of the budget.")?,
             waiting_requests: gauge("ostler_waiting_requests", "Requests that wait for a version to load.")?,
@@ -202,9 +209,13 @@ impl Families {
         self.version_state.reset();
         self.version_failure.reset();
         self.resident_bytes.reset();
+        self.retired_resident_bytes.reset();
+        for retired in &snapshot.retired {
+            let bytes = self.retired_resident_bytes.with_label_values(&labels(&retired.key));
+            bytes.add(clamp(retired.resident_bytes));
+        }
         for version in &snapshot.versions {
-            let pair = version.key.language_pair.as_ref().map_or("", |pair| pair.as_str());
-            let labels = [version.key.model.as_str(), version.key.version.as_str(), pair];
+            let labels = labels(&version.key);
             let [model, name, pair] = labels;
             self.resident_bytes.with_label_values(&labels).set(clamp(version.resident_bytes));
             self.version_state.with_label_values(&[model, name, pair, state_label(version.state)]).set(1);
@@ -218,6 +229,11 @@ impl Families {
         self.ready.set(i64::from(snapshot.ready));
         self.plan_generation.set(snapshot.plan_generation);
     }
+}
+
+/// The model, the version and the language pair.
+fn labels(key: &VersionKey) -> [&str; 3] {
+    [key.model.as_str(), key.version.as_str(), key.language_pair.as_ref().map_or("", |pair| pair.as_str())]
 }
 
 fn state_label(state: VersionState) -> &'static str {

@@ -9,6 +9,7 @@
 //! - Every request is answered: granted, refused, or cancelled by its own caller.
 //! - Whatever is wanted ends loaded or failed, once what was set in motion has reported back.
 //! - A changed pin is loaded and proved beside the old one where both fit; until then the old one answers.
+//! - A pin of a version's history answers nobody else than whoever asks for its commit, but for that.
 
 mod backoff;
 mod budget;
@@ -18,6 +19,7 @@ mod failures;
 mod leaving;
 mod lru;
 mod machine;
+mod planning;
 mod pressure;
 mod table;
 mod waiting;
@@ -28,9 +30,7 @@ pub use entry::FailureRecord;
 pub use event::{Attempt, Effect, EntryId, Event, FailedAttempt, Moment, Refusal, Settings, WaiterId};
 pub use pressure::RealMemory;
 
-use std::collections::BTreeMap;
-
-use ostler_crds::names::{LoadPolicy, ModelName, Task};
+use ostler_crds::names::LoadPolicy;
 use ostler_crds::status::VersionState;
 
 use crate::target::{Target, VersionFailure, VersionKey};
@@ -76,7 +76,11 @@ impl Residency {
     pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         let must_advance = match event {
-            Event::Planned { targets } => self.plan(targets),
+            Event::Planned { targets } => {
+                self.has_plan = true;
+                self.machine.plan(targets);
+                true
+            }
             Event::Wanted { waiter, candidates, planned_pin_only } => {
                 self.want(waiter, candidates, planned_pin_only, now, &mut effects)
             }
@@ -114,7 +118,8 @@ impl Residency {
             .values()
             .filter(|entry| self.machine.shortage.is_some() && entry.is_loaded());
         let ends = residencies.map(|entry| entry.stays_until).filter(|end| *end > now);
-        let idle = self.machine.table.entries.values().filter_map(|entry| entry.idle_at(now));
+        let table = &self.machine.table;
+        let idle = table.entries.iter().filter_map(|(id, entry)| table.idle_at(*id, entry, now));
         deadlines.chain(retries).chain(ends).chain(idle).min()
     }
 
@@ -169,55 +174,6 @@ impl Residency {
             self.has_plan && self.machine.table.entries.values().filter(|it| it.in_plan).all(is_proven);
     }
 
-    /// Takes over a plan: pins that it shares with the last one stay as they are.
-    fn plan(&mut self, targets: Vec<Target>) -> bool {
-        self.has_plan = true;
-        let mut pins: BTreeMap<VersionKey, Vec<EntryId>> = BTreeMap::new();
-        for (id, entry) in &mut self.machine.table.entries {
-            entry.in_plan = false;
-            pins.entry(entry.target.key.clone()).or_default().push(*id);
-        }
-        let limits = Limits::of(&targets);
-        let mut desired = BTreeMap::new();
-        for (place, target) in targets.into_iter().enumerate() {
-            let key = target.key.clone();
-            let pins: Vec<(EntryId, &Entry)> = pins
-                .get(&key)
-                .into_iter()
-                .flatten()
-                .filter_map(|id| Some((*id, self.machine.table.entries.get(id)?)))
-                .collect();
-            let known = pins.iter().find(|(_, entry)| entry.target.is_same_model(&target)).map(|(id, _)| *id);
-            // Whoever replaces what is in memory is loaded without being asked for.
-            let replaces = pins.iter().any(|(id, entry)| Some(*id) != known && entry.is_up());
-            let id = known.unwrap_or_else(|| self.machine.table.insert(Entry::new(target.clone(), place)));
-            if let Some(entry) = self.machine.table.entries.get_mut(&id) {
-                let is_preloaded = target.load == LoadPolicy::Preload && !entry.proven;
-                entry.called = !entry.is_loaded() && (is_preloaded || replaces);
-                entry.target = target;
-                entry.place = place;
-                entry.in_plan = true;
-                // Only a changed plan can help what failed for good, and here is one.
-                if entry.state == (State::Failed { retry_at: None }) && entry.target.unpinned.is_none() {
-                    entry.state = entry.untried();
-                }
-            }
-            desired.insert(key, id);
-        }
-        self.machine.table.desired = desired;
-        // Whatever a request has tried in vain may be another one now.
-        for waiter in self.machine.table.waiters.values_mut() {
-            waiter.position = 0;
-            waiter.failed.clear();
-        }
-        for entry in self.machine.table.entries.values_mut().filter(|entry| !entry.in_plan) {
-            limits.put_on(&mut entry.target);
-        }
-        let retired = self.machine.table.entries.iter().filter(|(_, entry)| !entry.in_plan);
-        self.machine.table.retired = retired.map(|(id, _)| *id).collect();
-        true
-    }
-
     fn want(
         &mut self,
         id: WaiterId,
@@ -270,7 +226,9 @@ impl Residency {
         entry.stays_until = now + self.machine.settings.residency(now.saturating_sub(entry.load_began_at));
         entry.last_used = now;
         entry.state = State::Loaded { bytes: held, instances };
-        if !is_wanted {
+        if is_wanted {
+            self.machine.table.relieve(id);
+        } else {
             // Everybody who wanted it has gone while it was being loaded.
             entry.state = State::Freeing { bytes: held };
             effects.push(Effect::Unload { entry: id });
@@ -306,25 +264,6 @@ impl Residency {
             }
             _ => false,
         }
-    }
-}
-
-/// The limits of a plan, which hold for the pins that it no longer has too.
-struct Limits {
-    models: BTreeMap<ModelName, Option<u64>>,
-    tasks: BTreeMap<Task, Option<u64>>,
-}
-
-impl Limits {
-    fn of(targets: &[Target]) -> Self {
-        let models = targets.iter().map(|target| (target.key.model.clone(), target.model_limit_bytes));
-        let tasks = targets.iter().map(|target| (target.task, target.task_limit_bytes));
-        Self { models: models.collect(), tasks: tasks.collect() }
-    }
-
-    fn put_on(&self, target: &mut Target) {
-        target.model_limit_bytes = self.models.get(&target.key.model).copied().flatten();
-        target.task_limit_bytes = self.tasks.get(&target.task).copied().flatten();
     }
 }
 

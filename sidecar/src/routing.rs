@@ -14,6 +14,9 @@ use siphasher::sip128::{Hasher128, SipHasher24 as SipHasher128};
 
 use crate::target::VersionKey;
 
+/// The most pins that an error lists: a model may have thousands of language pairs and commits.
+const MOST_LISTED: usize = 64;
+
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -32,15 +35,31 @@ pub struct Request {
 pub enum VersionChoice {
     /// By its name in the plan.
     Name(VersionName),
-    /// By the commit that it is pinned to.
+    /// By a commit that it is pinned to, or was.
     Commit(Commit),
+    /// By both, since several versions may have one commit.
+    Pin(VersionName, Commit),
+}
+
+impl VersionChoice {
+    /// The commit asked for.
+    #[must_use]
+    pub fn commit(&self) -> Option<&Commit> {
+        match self {
+            Self::Name(_) => None,
+            Self::Commit(commit) | Self::Pin(_, commit) => Some(commit),
+        }
+    }
 }
 
 impl std::str::FromStr for VersionChoice {
     type Err = ostler_crds::names::NameError;
 
-    /// 40 hexadecimal digits are a commit, anything else a version's name.
+    /// 40 hexadecimal digits are a commit, `VERSION@COMMIT` is both, anything else a version's name.
     fn from_str(value: &str) -> Result<Self, Self::Err> {
+        if let Some((name, commit)) = value.split_once('@') {
+            return Ok(Self::Pin(name.parse()?, commit.parse()?));
+        }
         match value.parse() {
             Ok(commit) => Ok(Self::Commit(commit)),
             Err(_) => Ok(Self::Name(value.parse()?)),
@@ -69,10 +88,10 @@ pub enum RouteError {
         /// What there is.
         known: Vec<String>,
     },
-    /// No version of the model is at this commit, or not any more.
+    /// No version of the model is at this commit, or not any more, and it is in no history.
     #[error("no version of the model {model:?} is at {commit} any more; there are: {}", known.join(", "))]
     CommitGone {
-        /// The model.
+        /// The model, and the version where one was asked for.
         model: String,
         /// What was asked for.
         commit: String,
@@ -108,15 +127,16 @@ pub fn candidates(plan: &ServingPlan, request: &Request) -> Result<Vec<VersionKe
         let known = plan.models.iter().map(|model| model.name.to_string()).collect();
         RouteError::UnknownModel { model: request.model.to_string(), known }
     })?;
+    let pair = request.language_pair.as_ref();
     let chosen = match &request.version {
-        Some(choice) => vec![explicit(model, choice, request.language_pair.as_ref())?],
+        Some(choice) => vec![explicit(model, choice, pair)?],
         None => {
             let assigned = assign(&plan.salt, model, &request.subject);
             let fallbacks = model.fallback.iter().filter(|name| *name != assigned);
             std::iter::once(assigned).chain(fallbacks).filter_map(|name| version(model, name)).collect()
         }
     };
-    let pair = request.language_pair.as_ref();
+    let commit = request.version.as_ref().and_then(VersionChoice::commit);
     let mut candidates = Vec::with_capacity(chosen.len());
     for version in chosen {
         match artifact(version, pair) {
@@ -124,6 +144,7 @@ pub fn candidates(plan: &ServingPlan, request: &Request) -> Result<Vec<VersionKe
                 model: model.name.clone(),
                 version: version.name.clone(),
                 language_pair: artifact.language_pair.clone(),
+                retired: commit.filter(|commit| artifact.commit.as_ref() != Some(commit)).cloned(),
             }),
             // A fallback that lacks the pair is no candidate; the chosen version must have it.
             None if !candidates.is_empty() => {}
@@ -188,34 +209,66 @@ fn explicit<'plan>(
     choice: &VersionChoice,
     pair: Option<&LanguagePair>,
 ) -> Result<&'plan PlannedVersion, RouteError> {
-    match choice {
-        VersionChoice::Name(name) => version(model, name).ok_or_else(|| RouteError::UnknownVersion {
+    let named = |name: &VersionName| {
+        version(model, name).ok_or_else(|| RouteError::UnknownVersion {
             model: model.name.to_string(),
             version: name.to_string(),
             known: model.versions.iter().map(|version| version.name.to_string()).collect(),
-        }),
+        })
+    };
+    match choice {
+        VersionChoice::Name(name) => named(name),
         VersionChoice::Commit(commit) => {
-            let has_commit = |version: &&PlannedVersion| match pair {
-                Some(_) => {
-                    artifact(version, pair).is_some_and(|artifact| artifact.commit.as_ref() == Some(commit))
-                }
-                None => version.artifacts.iter().any(|artifact| artifact.commit.as_ref() == Some(commit)),
-            };
-            model.versions.iter().find(has_commit).ok_or_else(|| RouteError::CommitGone {
-                model: model.name.to_string(),
-                commit: commit.to_string(),
-                known: model.versions.iter().flat_map(|version| pins(version, pair)).collect(),
-            })
+            let found = at_commit(&model.versions, commit, pair);
+            found.ok_or_else(|| commit_gone(model.name.to_string(), &model.versions, commit, pair))
+        }
+        VersionChoice::Pin(name, commit) => {
+            let only = std::slice::from_ref(named(name)?);
+            let found = at_commit(only, commit, pair);
+            found.ok_or_else(|| commit_gone(format!("{}@{name}", model.name), only, commit, pair))
         }
     }
 }
 
-/// `version at commit` for each set of files of a version, or for the one of a pair.
-fn pins(version: &PlannedVersion, pair: Option<&LanguagePair>) -> impl Iterator<Item = String> {
-    let is_asked = move |artifact: &&PlannedArtifact| {
-        pair.is_none() || artifact.language_pair.is_none() || artifact.language_pair.as_ref() == pair
+/// The version that is at a commit, else the one that was.
+fn at_commit<'plan>(
+    versions: &'plan [PlannedVersion],
+    commit: &Commit,
+    pair: Option<&LanguagePair>,
+) -> Option<&'plan PlannedVersion> {
+    let is_at = |version: &&PlannedVersion| {
+        artifacts(version, pair).any(|artifact| artifact.commit.as_ref() == Some(commit))
     };
-    let commits = version.artifacts.iter().filter(is_asked).filter_map(|artifact| artifact.commit.as_ref());
+    let was_at = |version: &&PlannedVersion| {
+        artifacts(version, pair).any(|artifact| artifact.history.iter().any(|pin| pin.commit == *commit))
+    };
+    versions.iter().find(is_at).or_else(|| versions.iter().find(was_at))
+}
+
+fn commit_gone(
+    model: String,
+    versions: &[PlannedVersion],
+    commit: &Commit,
+    pair: Option<&LanguagePair>,
+) -> RouteError {
+    let known = versions.iter().flat_map(|version| pins(version, pair)).take(MOST_LISTED).collect();
+    RouteError::CommitGone { model, commit: commit.to_string(), known }
+}
+
+/// The files of a version that come into question for a pair: all of them where none is named.
+fn artifacts<'plan>(
+    version: &'plan PlannedVersion,
+    pair: Option<&LanguagePair>,
+) -> impl Iterator<Item = &'plan PlannedArtifact> {
+    let one = pair.and_then(|_| artifact(version, pair));
+    let all = version.artifacts.iter().filter(move |_| pair.is_none());
+    one.into_iter().chain(all)
+}
+
+/// `version at commit` for each pin of a version, or for those of a pair.
+fn pins(version: &PlannedVersion, pair: Option<&LanguagePair>) -> impl Iterator<Item = String> {
+    let commits = artifacts(version, pair)
+        .flat_map(|artifact| artifact.commit.iter().chain(artifact.history.iter().map(|pin| &pin.commit)));
     commits.map(|commit| format!("{} at {commit}", version.name))
 }
 

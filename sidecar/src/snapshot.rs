@@ -26,8 +26,11 @@ pub struct Snapshot {
     pub reserved_bytes: u64,
     /// Requests that wait for a version to load.
     pub waiting_requests: usize,
-    /// Every model version, and every language pair of it, in the plan's order.
+    /// Every model version, and every language pair of it, in the plan's order: its present pin.
     pub versions: Vec<VersionSnapshot>,
+    /// The pins of their histories that somebody has asked for: on their way, in memory, or failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<VersionSnapshot>,
 }
 
 /// One model version, or one language pair of it.

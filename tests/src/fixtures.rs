@@ -88,6 +88,7 @@ pub fn model(name: &str, task: Task) -> ModelBuilder {
         long_form: None,
         memory_limit: None,
         idle_seconds: None,
+        history: 0,
         language_pairs: Vec::new(),
         default_version: None,
         versions: Vec::new(),
@@ -119,6 +120,13 @@ impl ModelBuilder {
     #[must_use]
     pub fn preloaded(mut self) -> Self {
         self.0.load = LoadPolicy::Preload;
+        self
+    }
+
+    /// With so many earlier commits of each version still there for whoever asks for them.
+    #[must_use]
+    pub fn history(mut self, pins: i32) -> Self {
+        self.0.history = pins;
         self
     }
 

@@ -21,6 +21,9 @@ const MAX_INSTANCES: u32 = 64;
 /// The longest idle time in seconds, as in the CRD: a year.
 const MAX_IDLE_SECONDS: u32 = 31_536_000;
 
+/// Most earlier commits of each version, as in the CRD.
+const MAX_HISTORY: usize = 8;
+
 /// A checked model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckedModel {
@@ -40,6 +43,8 @@ pub struct CheckedModel {
     pub memory_limit_bytes: Option<u64>,
     /// A version that nobody has used for so long is unloaded.
     pub idle_seconds: Option<u32>,
+    /// How many earlier commits of each version, and of each language pair of it, stay loadable.
+    pub history: usize,
     /// Takes what the other versions leave of 100 percent.
     pub default_version: VersionName,
     /// Tried in order when the chosen version cannot load.
@@ -130,6 +135,7 @@ fn model(path: &str, spec: &ModelSpec) -> Result<CheckedModel, SpecError> {
         long_form: spec.long_form,
         memory_limit_bytes: spec.memory_limit.as_ref().map(memory_limit).transpose()?,
         idle_seconds: spec.idle_seconds.map(|seconds| idle_seconds(path, seconds)).transpose()?,
+        history: history(path, spec.history)?,
         default_version,
         fallback,
         versions,
@@ -143,6 +149,11 @@ fn idle_seconds(path: &str, seconds: i32) -> Result<u32, SpecError> {
             "write 1 to 31536000 seconds, or leave it out to keep versions until memory runs short";
         SpecError::out_of_range(&format!("{path}.idleSeconds"), seconds, expectation)
     })
+}
+
+fn history(path: &str, pins: i32) -> Result<usize, SpecError> {
+    let checked = usize::try_from(pins).ok().filter(|pins| *pins <= MAX_HISTORY);
+    checked.ok_or_else(|| SpecError::out_of_range(&format!("{path}.history"), pins, "write 0 to 8"))
 }
 
 fn version(path: &str, spec: &VersionSpec, pairs: &[LanguagePair]) -> Result<CheckedVersion, SpecError> {

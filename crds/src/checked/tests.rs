@@ -99,6 +99,8 @@ fn what_is_wrong_with_models_is_named_by_its_path() {
             vec![model("x", json!({"idleSeconds": 0}))],
             "spec.models[0].idleSeconds: 0 is not allowed: write 1 to 31536000 seconds",
         ),
+        (vec![model("x", json!({"history": 9}))], "spec.models[0].history: 9 is not allowed: write 0 to 8"),
+        (vec![model("x", json!({"history": -1}))], "spec.models[0].history: -1 is not allowed"),
         (
             vec![model("t", json!({"versions": [version("v1", "hf://a/opus-{languagePair}", 0)]}))],
             "spec.models[0].versions[0].storageUri: {languagePair} needs languagePairs",

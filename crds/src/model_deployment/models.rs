@@ -63,6 +63,13 @@ pub struct ModelSpec {
     #[x_kube(validation = Rule::new("self >= 1 && self <= 31536000")
         .message("idleSeconds must be from 1 to 31536000 (a year); leave it out to keep versions until memory runs short"))]
     pub idle_seconds: Option<i32>,
+    /// How many earlier commits of each version, and of each language pair of it, clients can still ask for, as in
+    /// `whisper@COMMIT`: 0 to 8. A commit that a version has left is loaded when somebody asks for it and evicted like any
+    /// other version, but never preloaded and never kept. It goes when `history` is lowered or its version is removed.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 8")
+        .message("history must be from 0 to 8"))]
+    pub history: i32,
     /// Language pairs, such as `en-de`, at most 64. Each in turn replaces `{languagePair}` in `storageUri`, and is
     /// loaded and evicted by itself. A version without that placeholder has one set of files for every pair.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -27,6 +27,7 @@ fn valid() -> Value {
                     "fallback": ["v1"],
                     "memoryLimit": "3Gi",
                     "idleSeconds": 1800,
+                    "history": 2,
                 },
                 {
                     "name": "translation",
@@ -94,6 +95,8 @@ fn every_rule_refuses_with_words_that_say_what_to_write() {
         ("/spec/models/0/memoryLimit", json!("0"), "memoryLimit must be a quantity of bytes above 0"),
         ("/spec/models/0/idleSeconds", json!(0), "idleSeconds must be from 1"),
         ("/spec/models/0/idleSeconds", json!(31_536_001), "idleSeconds must be from 1"),
+        ("/spec/models/0/history", json!(-1), "history must be from 0 to 8"),
+        ("/spec/models/0/history", json!(9), "history must be from 0 to 8"),
         ("/spec/memory/limits", json!({ "speech": "1Gi" }), "memory.limits must name tasks"),
         ("/spec/memory/limits", json!({ "translation": "0" }), "memory.limits must be quantities"),
         ("/spec/models/0/languagePairs", json!(["en-de"]), "languagePairs is for models of task translation"),

@@ -8,8 +8,16 @@ use crate::names::{RepositoryId, Revision};
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 fn artifact() -> impl Strategy<Value = PlannedArtifact> {
-    (option::of("[a-z]{2,3}-[a-z]{2,3}"), any::<bool>(), option::of("\\PC{0,40}")).prop_map(
-        |(pair, is_hub, unpinned)| PlannedArtifact {
+    let retired = vec("[0-9a-f]{40}", 0..3).prop_map(|commits| {
+        let pin = |commit: &String| RetiredPin {
+            source: "hf://a/before:main".parse().unwrap(),
+            commit: commit.parse().unwrap(),
+            dtype: Dtype::Int8,
+        };
+        commits.iter().map(pin).collect::<Vec<_>>()
+    });
+    (option::of("[a-z]{2,3}-[a-z]{2,3}"), any::<bool>(), option::of("\\PC{0,40}"), retired).prop_map(
+        |(pair, is_hub, unpinned, history)| PlannedArtifact {
             language_pair: pair.map(|pair| pair.parse().unwrap()),
             source: if is_hub {
                 "hf://a/b:main".parse().unwrap()
@@ -18,6 +26,7 @@ fn artifact() -> impl Strategy<Value = PlannedArtifact> {
             },
             commit: (is_hub && unpinned.is_none()).then(|| COMMIT.parse().unwrap()),
             unpinned,
+            history,
         },
     )
 }
@@ -156,6 +165,11 @@ fn the_form_on_the_wire_is_the_agreed_one() {
                     },
                     commit: Some(COMMIT.parse().unwrap()),
                     unpinned: None,
+                    history: vec![RetiredPin {
+                        source: "hf://b/opus-mt-en-de:v1".parse().unwrap(),
+                        commit: "f".repeat(40).parse().unwrap(),
+                        dtype: Dtype::Auto,
+                    }],
                 }],
             }],
         }],
@@ -171,7 +185,10 @@ fn the_form_on_the_wire_is_the_agreed_one() {
             "defaultVersion": "v1", "fallback": [],
             "versions": [{
                 "name": "v1", "dtype": "float32", "weight": 100,
-                "artifacts": [{ "languagePair": "en-de", "source": "hf://a/opus-mt-en-de:main", "commit": COMMIT }],
+                "artifacts": [{
+                    "languagePair": "en-de", "source": "hf://a/opus-mt-en-de:main", "commit": COMMIT,
+                    "history": [{ "source": "hf://b/opus-mt-en-de:v1", "commit": "f".repeat(40), "dtype": "auto" }],
+                }],
             }],
         }],
     });

@@ -5,6 +5,8 @@ use super::*;
 use crate::desired;
 use crate::fixtures::{ModelBuilder, answers, commit, deployment, model, pinned};
 
+mod history;
+
 fn whisper(uri: &str) -> ModelBuilder {
     model("whisper").version("v1", uri)
 }

@@ -26,7 +26,7 @@ pub(super) struct Caller {
     pub(super) subject: Option<String>,
     /// `x-ostler-model`.
     pub(super) model: Option<String>,
-    /// `x-ostler-version`.
+    /// `x-ostler-version`, and `@` with `x-ostler-revision` where that is sent back too.
     pub(super) version: Option<String>,
 }
 
@@ -57,7 +57,15 @@ fn read(headers: &HeaderMap, request_id: Option<RequestId>) -> Caller {
         request_id: request_id.map_or_else(random_id, |id| id.0),
         subject: text(headers::SUBJECT),
         model: text(headers::MODEL),
-        version: text(headers::VERSION),
+        version: join(text(headers::VERSION), text(headers::REVISION)),
+    }
+}
+
+/// The version and the revision of an earlier answer, as its headers had them, or either of them.
+fn join(version: Option<String>, revision: Option<String>) -> Option<String> {
+    match (version, revision) {
+        (Some(version), Some(revision)) if version != revision => Some(format!("{version}@{revision}")),
+        (version, revision) => version.or(revision),
     }
 }
 
@@ -113,6 +121,20 @@ mod tests {
         assert_eq!(read(&headers, id()).subject(Some("user")), "user");
         headers.insert(headers::SUBJECT, HeaderValue::from_static(" talk-7 "));
         assert_eq!(read(&headers, id()).subject(Some("user")), "talk-7");
+    }
+
+    #[test]
+    fn the_headers_of_an_answer_ask_for_the_same_again() {
+        let both = |version: &str, revision: &str| {
+            let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            join(text(version), text(revision)).unwrap_or_default()
+        };
+        assert_eq!(both("v1", "abc"), "v1@abc");
+        assert_eq!(
+            (both("v1", ""), both("", "abc"), both("abc", "abc")),
+            ("v1".into(), "abc".into(), "abc".into())
+        );
+        assert_eq!(both("", ""), "");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, ready};
-use ostler_crds::names::StorageUri;
+use ostler_crds::names::{Commit, StorageUri};
 use ostler_crds::serving_plan::ServingPlan;
 use ostler_crds::status::FailureLocation;
 use ostler_inference::engine::{
@@ -122,7 +122,7 @@ impl Loader for FakeLoader {
             matches!(&target.source, StorageUri::Hub { repository, .. } if repository.name() == "broken");
         let prepared = Prepared {
             folder: PathBuf::from("/nowhere"),
-            revision: COMMIT.to_owned(),
+            revision: target.commit.as_ref().map_or(COMMIT, Commit::as_str).to_owned(),
             footprint: Footprint { resident_bytes: 1024, transient_bytes: 0, scratch_bytes: 0 },
         };
         let failure = VersionFailure {

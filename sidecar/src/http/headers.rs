@@ -8,7 +8,8 @@ pub(super) const MODEL: HeaderName = HeaderName::from_static("x-ostler-model");
 pub(super) const VERSION: HeaderName = HeaderName::from_static("x-ostler-version");
 /// Request: what the split of traffic hashes, so that the same subject always gets the same version.
 pub(super) const SUBJECT: HeaderName = HeaderName::from_static("x-ostler-subject");
-/// Response: the commit, or the digest of a local folder, that answered.
+/// Request: the commit asked for, as an earlier answer had it. Response: the commit, or the digest of a local folder,
+/// that answered.
 pub(super) const REVISION: HeaderName = HeaderName::from_static("x-ostler-revision");
 /// Response: the number format that computed the answer.
 pub(super) const DTYPE: HeaderName = HeaderName::from_static("x-ostler-dtype");

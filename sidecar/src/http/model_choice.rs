@@ -1,4 +1,5 @@
-//! The `model` of a request: `name`, `name@version` or `name@commit`, joined with `x-ostler-version`. Pure.
+//! The `model` of a request: `name`, `name@version`, `name@commit` or `name@version@commit`, joined with
+//! `x-ostler-version` and `x-ostler-revision`. Pure.
 
 use ostler_crds::names::ModelName;
 
@@ -49,7 +50,9 @@ pub(super) fn optional(
 /// As [`parse`].
 pub(super) fn join(suffix: Option<&str>, header: Option<&str>) -> Result<Option<VersionChoice>, ApiError> {
     let version = match (suffix, header) {
-        (Some(suffix), Some(header)) if suffix != header => {
+        // The headers of an earlier answer say the commit too.
+        (Some(suffix), Some(header)) if is_part(suffix, header) => Some(header),
+        (Some(suffix), Some(header)) => {
             let message = format!(
                 "names version {} and the header x-ostler-version {}; send one of them",
                 excerpt(suffix),
@@ -65,6 +68,12 @@ pub(super) fn join(suffix: Option<&str>, header: Option<&str>) -> Result<Option<
     version.map(|version| version.parse().map_err(unknown)).transpose()
 }
 
+/// Whether a version or a commit is what the header says, or one half of it.
+fn is_part(suffix: &str, header: &str) -> bool {
+    suffix == header
+        || header.split_once('@').is_some_and(|(version, commit)| [version, commit].contains(&suffix))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,12 +84,17 @@ mod tests {
     fn names_versions_and_commits_are_told_apart() {
         let named = |version: &str| Some(VersionChoice::Name(version.parse().unwrap()));
         let pinned = Some(VersionChoice::Commit(COMMIT.parse().unwrap()));
+        let both = Some(VersionChoice::Pin("v2".parse().unwrap(), COMMIT.parse().unwrap()));
         for (model, header, expected) in [
             ("whisper", None, None),
             ("whisper@v2", None, named("v2")),
             ("whisper", Some("v2"), named("v2")),
             ("whisper@v2", Some("v2"), named("v2")),
             (&format!("whisper@{COMMIT}"), None, pinned.clone()),
+            (&format!("whisper@v2@{COMMIT}"), None, both.clone()),
+            ("whisper", Some(&format!("v2@{COMMIT}")), both.clone()),
+            ("whisper@v2", Some(&format!("v2@{COMMIT}")), both.clone()),
+            (&format!("whisper@{COMMIT}"), Some(&format!("v2@{COMMIT}")), both),
             ("whisper", Some(COMMIT), pinned),
         ] {
             let choice = parse(model, header).unwrap();
@@ -97,6 +111,7 @@ mod tests {
             ("whisper@", None, 404),
             ("whisper@V 2", None, 404),
             ("../etc/passwd", None, 404),
+            ("whisper@v1@v2", None, 404),
             ("whisper@v1", Some("v2"), 400),
             ("whisper", Some("v\n2"), 404),
         ] {

@@ -30,7 +30,7 @@ pub(super) struct Model {
     revision: Option<String>,
 }
 
-/// Every model, and every version of it by its own id.
+/// Every model, every version of it by its own id, and the commits of a version's history by theirs.
 pub(super) async fn list(State(api): State<Api>) -> Json<ModelList> {
     Json(ModelList { object: "list", data: models(&api.app.manager.plan()) })
 }
@@ -64,14 +64,33 @@ fn models(plan: &ServingPlan) -> Vec<Model> {
             task: model.task,
             revision: revision(version),
         };
-        std::iter::once(whole).chain(model.versions.iter().map(version)).collect::<Vec<_>>()
+        let history = model.versions.iter().flat_map(|version| history(model, version));
+        std::iter::once(whole).chain(model.versions.iter().map(version)).chain(history).collect::<Vec<_>>()
     };
     plan.models.iter().flat_map(with_versions).collect()
 }
 
+/// The commits that a version was at, where it has one for all its languages.
+fn history(model: &PlannedModel, version: &PlannedVersion) -> Vec<Model> {
+    let [artifact] = version.artifacts.as_slice() else { return Vec::new() };
+    let retired = artifact.history.iter().map(|pin| Model {
+        id: format!("{}@{}@{}", model.name, version.name, pin.commit),
+        object: "model",
+        created: 0,
+        owned_by: owner_of(Some(&pin.source)),
+        task: model.task,
+        revision: Some(pin.commit.to_string()),
+    });
+    retired.collect()
+}
+
 /// The organisation whose repository it is.
 fn owner(version: &PlannedVersion) -> String {
-    match version.artifacts.first().map(|artifact| &artifact.source) {
+    owner_of(version.artifacts.first().map(|artifact| &artifact.source))
+}
+
+fn owner_of(source: Option<&StorageUri>) -> String {
+    match source {
         Some(StorageUri::Hub { repository, .. }) => repository.owner().to_owned(),
         _ => "local".to_owned(),
     }
@@ -112,5 +131,19 @@ mod tests {
             "task": "automatic-speech-recognition", "revision": "0123456789abcdef0123456789abcdef01234567",
         });
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn the_commits_of_a_history_are_listed_with_their_version() {
+        let mut plan = plan();
+        let commit = "f".repeat(40);
+        let pin = serde_json::json!({"source": "hf://before/whisper", "commit": commit, "dtype": "auto"});
+        plan.models[0].versions[1].artifacts[0].history = vec![serde_json::from_value(pin).unwrap()];
+        let models = models(&plan);
+        let retired = models.iter().find(|model| model.owned_by == "before").unwrap();
+        assert_eq!(
+            (&retired.id, retired.revision.as_ref()),
+            (&format!("whisper@v2@{commit}"), Some(&commit))
+        );
     }
 }

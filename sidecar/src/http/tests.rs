@@ -14,6 +14,8 @@ use super::fixtures::{COMMIT, FakeLoader, plan, plan_with_broken, state, wav};
 use super::*;
 use crate::state::Limits;
 
+mod history;
+
 struct Answer {
     status: u16,
     headers: axum::http::HeaderMap,

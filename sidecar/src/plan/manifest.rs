@@ -108,6 +108,7 @@ fn planned_version(version: CheckedVersion) -> PlannedVersion {
         source: artifact.source,
         commit: None,
         unpinned: None,
+        history: Vec::new(),
     });
     PlannedVersion {
         name: version.name,

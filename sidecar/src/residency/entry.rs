@@ -101,13 +101,6 @@ impl Entry {
         }
     }
 
-    /// When it is unloaded because nobody uses it, or, while somebody does, when to look again. An older pin stays for
-    /// its successor.
-    pub(super) fn idle_at(&self, now: Moment) -> Option<Moment> {
-        let used_at = if self.leases > 0 { now } else { self.last_used };
-        self.target.idle_time.filter(|_| self.in_plan && self.is_loaded()).map(|time| used_at + time)
-    }
-
     /// The state after a failure has rested, or before the first try.
     pub(super) fn untried(&self) -> State {
         if self.footprint.is_some() { State::Cached } else { State::Remote }

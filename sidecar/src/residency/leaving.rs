@@ -33,8 +33,10 @@ impl Machine {
 
     /// Idle versions that are not kept, least recently used first.
     fn candidates(&self) -> Vec<(Moment, EntryId)> {
-        let is_candidate = |entry: &Entry| entry.is_loaded() && entry.leases == 0 && !entry.target.keep;
-        let idle = self.table.entries.iter().filter(|(_, entry)| is_candidate(entry));
+        let is_candidate = |id: EntryId, entry: &Entry| {
+            entry.is_loaded() && entry.leases == 0 && !self.table.policy(id, entry).keep
+        };
+        let idle = self.table.entries.iter().filter(|(id, entry)| is_candidate(**id, entry));
         let mut idle: Vec<(Moment, EntryId)> = idle.map(|(id, entry)| (entry.last_used, *id)).collect();
         idle.sort_unstable();
         idle
@@ -42,8 +44,10 @@ impl Machine {
 
     /// Unloads what nobody has used for the time that its model's spec allows.
     pub(super) fn unload_idle(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let is_over = |entry: &Entry| entry.leases == 0 && entry.idle_at(now).is_some_and(|end| end <= now);
-        let idle = self.table.entries.iter().filter(|(_, entry)| is_over(entry));
+        let is_over = |id: EntryId, entry: &Entry| {
+            entry.leases == 0 && self.table.idle_at(id, entry, now).is_some_and(|end| end <= now)
+        };
+        let idle = self.table.entries.iter().filter(|(id, entry)| is_over(**id, entry));
         let idle: Vec<EntryId> = idle.map(|(id, _)| *id).collect();
         self.evict(&idle, effects);
     }

@@ -119,11 +119,7 @@ impl Machine {
             }
             match entry.state {
                 State::Loaded { bytes, .. } => {
-                    let successor = self.table.desired.get(&entry.target.key);
-                    let is_needed = successor
-                        .and_then(|successor| self.table.entries.get(successor))
-                        .is_some_and(|successor| !successor.is_loaded());
-                    if entry.leases == 0 && !is_needed {
+                    if entry.leases == 0 && !self.table.retired.contains(&id) {
                         effects.push(Effect::Unload { entry: id });
                         self.set_state(id, State::Freeing { bytes });
                     }

@@ -8,7 +8,7 @@ use super::budget::{Bound, Scope};
 use super::entry::{Entry, FailureRecord, State};
 use super::event::{Attempt, EntryId, Moment, WaiterId};
 use super::lru::{Resident, Stay};
-use crate::target::VersionKey;
+use crate::target::{Target, VersionKey};
 
 /// A request that waits.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub(super) struct Table {
     pub(super) entries: BTreeMap<EntryId, Entry>,
     /// The entry of each key that the plan holds.
     pub(super) desired: BTreeMap<VersionKey, EntryId>,
-    /// The entries that the plan no longer holds.
+    /// Older pins that are loaded and answer until their successor is. The plan may hold them no longer, or in its history.
     pub(super) retired: BTreeSet<EntryId>,
     pub(super) waiters: BTreeMap<WaiterId, Waiter>,
     last_entry: u64,
@@ -79,11 +79,25 @@ impl Table {
         self.waiters.values().any(prefers)
     }
 
-    /// An older pin of the same version that is loaded.
+    /// An older pin of the same version that is loaded. Whoever asks for a pin of the history wants no other.
     pub(super) fn loaded_predecessor(&self, key: &VersionKey) -> Option<EntryId> {
-        let is_predecessor = |entry: &Entry| entry.is_loaded() && entry.target.key == *key;
+        if key.retired.is_some() {
+            return None;
+        }
+        let is_predecessor = |entry: &Entry| entry.is_loaded() && entry.target.key.is_same_version(key);
         let mut retired = self.retired.iter().rev();
         retired.find(|id| self.entries.get(id).is_some_and(is_predecessor)).copied()
+    }
+
+    /// An entry has been loaded: what answered for it does so no longer, and neither does it for another one.
+    pub(super) fn relieve(&mut self, loaded: EntryId) {
+        let Some(key) = self.entries.get(&loaded).map(|entry| &entry.target.key) else { return };
+        let is_over = |id: &EntryId| {
+            let of_version = self.entries.get(id).is_some_and(|it| it.target.key.is_same_version(key));
+            *id == loaded || (key.retired.is_none() && of_version)
+        };
+        let stays: BTreeSet<EntryId> = self.retired.iter().copied().filter(|id| !is_over(id)).collect();
+        self.retired = stays;
     }
 
     /// What answers requests for a key now.
@@ -94,6 +108,21 @@ impl Table {
             _ if planned_pin_only => None,
             _ => self.loaded_predecessor(key),
         }
+    }
+
+    /// The target whose `keep` and `load` hold for an entry: an older pin is as its successor while it answers for it.
+    pub(super) fn policy<'table>(&'table self, id: EntryId, entry: &'table Entry) -> &'table Target {
+        let stands_in = self.retired.contains(&id);
+        let successor = stands_in.then(|| self.desired.get(&entry.target.key.present())).flatten();
+        successor.and_then(|successor| self.entries.get(successor)).map_or(&entry.target, |it| &it.target)
+    }
+
+    /// When an entry is unloaded because nobody uses it, or, while somebody does, when to look again. An older pin stays
+    /// for its successor.
+    pub(super) fn idle_at(&self, id: EntryId, entry: &Entry, now: Moment) -> Option<Moment> {
+        let used_at = if entry.leases > 0 { now } else { entry.last_used };
+        let ends = entry.in_plan && entry.is_loaded() && !self.retired.contains(&id);
+        entry.target.idle_time.filter(|_| ends).map(|time| used_at + time)
     }
 
     pub(super) fn reserved_bytes(&self) -> u64 {
@@ -125,13 +154,22 @@ impl Table {
         let wanted = self.wanted();
         let stay = |id: &EntryId, entry: &Entry| {
             // Versions that are preloaded never push each other out: only a request may.
+            let policy = self.policy(*id, entry);
+            let is_planned = entry.in_plan || self.retired.contains(id);
             let is_protected =
-                entry.target.keep || (!is_demanded && entry.target.load == LoadPolicy::Preload);
+                is_planned && (policy.keep || (!is_demanded && policy.load == LoadPolicy::Preload));
+            let is_predecessor = self.retired.contains(id)
+                && loader.target.key.retired.is_none()
+                && entry.target.key.is_same_version(&loader.target.key);
             match entry.state {
                 State::Freeing { .. } => Stay::Leaving,
                 State::Loading { .. } if !wanted.contains(id) => Stay::Leaving,
-                State::Loaded { .. } if !entry.in_plan && entry.target.key == loader.target.key => {
-                    if entry.leases == 0 { Stay::IdlePredecessor } else { Stay::Busy }
+                State::Loaded { .. } if is_predecessor => {
+                    if entry.leases == 0 {
+                        Stay::IdlePredecessor
+                    } else {
+                        Stay::Busy
+                    }
                 }
                 _ if is_protected => Stay::Protected,
                 State::Loaded { .. } if entry.leases == 0 && now >= entry.stays_until => Stay::Idle,

@@ -34,6 +34,11 @@ pub(super) fn observe(sources: &Sources<'_>) -> Snapshot {
     let fractions: Vec<f64> = preloaded
         .map(|view| progress::fraction(view.state, view.is_proven, sources.meters.get(&view.entry)))
         .collect();
+    let (present, retired) = (
+        views.iter().filter(|view| view.target.key.retired.is_none()),
+        views.iter().filter(|view| view.target.key.retired.is_some()),
+    );
+    let is_shown = |view: &&View<'_>| !matches!(view.state, VersionState::Remote | VersionState::Cached);
     Snapshot {
         plan_generation: sources.plan_generation,
         ready: sources.residency.is_ready(),
@@ -41,7 +46,8 @@ pub(super) fn observe(sources: &Sources<'_>) -> Snapshot {
         budget_bytes: sources.budget_bytes,
         reserved_bytes: sources.residency.reserved_bytes(),
         waiting_requests: sources.residency.waiting(),
-        versions: views.iter().map(|view| version(sources, view)).collect(),
+        versions: present.map(|view| version(sources, view)).collect(),
+        retired: retired.filter(is_shown).map(|view| version(sources, view)).collect(),
     }
 }
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use ostler_crds::serving_plan::RetiredPin;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -137,4 +138,45 @@ fn a_commit_that_no_version_is_at_any_more_is_gone_and_what_there_is_is_listed()
     let error = candidates(&plan("s", &[100]), &request("m", None, Some(&gone))).unwrap_err();
     let RouteError::CommitGone { commit, known, .. } = error else { panic!("{error}") };
     assert_eq!((commit, known), (gone, vec![format!("v0 at {:040x}", 0)]));
+}
+
+/// `m@v0` was at 7 and 8 before, `m@v1` at 8, and `t@pairs` at 9 for one of its pairs.
+fn plan_with_history() -> ServingPlan {
+    let mut plan = plan("s", &[100, 0]);
+    let pins = |numbers: &[u32]| -> Vec<RetiredPin> {
+        let pin = |number: &u32| json!({"source": "hf://o/before", "commit": format!("{number:040x}"), "dtype": "auto"});
+        numbers.iter().map(|number| serde_json::from_value(pin(number)).unwrap()).collect()
+    };
+    plan.models[0].versions[0].artifacts[0].history = pins(&[7, 8]);
+    plan.models[0].versions[1].artifacts[0].history = pins(&[8, 0]);
+    plan.models[1].versions[0].artifacts[0].history = pins(&[9]);
+    plan
+}
+
+#[test]
+fn a_commit_of_the_history_is_found_and_the_present_one_goes_first() {
+    let plan = plan_with_history();
+    let at = |number: u32| format!("{number:040x}");
+    for (model, pair, version, expected) in [
+        ("m", None, at(0), "m@v0".to_owned()),
+        ("m", None, at(7), format!("m@v0 at {}", at(7))),
+        ("m", None, at(8), format!("m@v0 at {}", at(8))),
+        ("m", None, format!("v1@{}", at(8)), format!("m@v1 at {}", at(8))),
+        ("m", None, format!("v1@{}", at(0)), format!("m@v1 at {}", at(0))),
+        ("m", None, format!("v1@{}", at(1)), "m@v1".to_owned()),
+        ("t", Some("en-de"), at(9), format!("t@pairs at {} (en-de)", at(9))),
+    ] {
+        assert_eq!(
+            names(&plan, &request(model, pair, Some(&version))),
+            Ok(vec![expected]),
+            "{model}@{version}"
+        );
+    }
+    for (pair, version) in [(None, format!("v1@{}", at(7))), (Some("de-en"), at(9)), (None, at(6))] {
+        let model = if pair.is_some() { "t" } else { "m" };
+        let gone = names(&plan, &request(model, pair, Some(&version))).unwrap_err();
+        assert!(matches!(gone, RouteError::CommitGone { .. }), "{gone}");
+    }
+    let needed = names(&plan, &request("t", None, Some(&at(9)))).unwrap_err();
+    assert!(matches!(needed, RouteError::LanguagePairNeeded { .. }), "{needed}");
 }

@@ -150,6 +150,7 @@ async fn every_rule_is_enforced_with_words_that_say_what_to_write() {
         ("/spec/memory/limits".to_owned(), json!({ "translation": "0" }), "memory.limits must be quantities"),
         (format!("{first}/memoryLimit"), json!("0"), "memoryLimit must be a quantity of bytes above 0"),
         (format!("{first}/idleSeconds"), json!(0), "idleSeconds must be from 1"),
+        (format!("{first}/history"), json!(9), "history must be from 0 to 8"),
         ("/spec/memory/evictAbove".to_owned(), json!(101), "must be percentages from 1 to 100"),
         ("/spec/gpu".to_owned(), json!({ "count": 0 }), "gpu.count must be from 1 to 16"),
         (

@@ -1,6 +1,7 @@
 //! A revision is resolved once; what it was resolved to is kept.
 
 use ostler_crds::names::Task;
+use ostler_crds::serving_plan::ServingPlan;
 use ostler_crds::status::condition::VERSIONS_PINNED;
 use ostler_tests::fixtures::{deployment, model};
 use ostler_tests::operator::Interruption;
@@ -91,4 +92,37 @@ async fn a_hub_that_is_away_leaves_the_old_pin_serving_and_says_so() {
     assert_eq!(revision(&settled), first, "the old pin serves on");
     let message = &ostler_tests::stage::condition(&settled, VERSIONS_PINNED).unwrap().message;
     assert!(message.contains("translation") && message.contains("the pin before it serves"), "{message}");
+}
+
+#[tokio::test]
+async fn a_pin_that_moves_leaves_its_commit_in_the_history_of_the_plan() {
+    let stage = Stage::new("history").await;
+    let _operator = stage.operator().await;
+    let commits = [stage.push("the first"), stage.push("the second"), stage.push("the third")];
+    let at = |commit: &str| format!("hf://tiny/model:{commit}");
+    let model = |commit: &str, pins: i32| {
+        let model = model("translation", Task::Translation).version("v1", &at(commit));
+        deployment("video").model(model.history(pins)).build()
+    };
+    stage.create(&model(&commits[0], 1)).await;
+    let history = |plan: &ServingPlan| -> Vec<(String, String)> {
+        let artifact = &plan.models[0].versions[0].artifacts[0];
+        artifact.history.iter().map(|pin| (pin.commit.to_string(), pin.source.to_string())).collect()
+    };
+    let is_at = |commit: String| {
+        move |plan: &ServingPlan| {
+            plan.models[0].versions[0].artifacts[0].commit.as_ref().is_some_and(|pin| pin.as_str() == commit)
+        }
+    };
+    assert!(history(&stage.plan("video", is_at(commits[0].clone())).await).is_empty());
+    for (before, after) in [(0, 1), (1, 2)] {
+        let models = serde_json::to_value(&model(&commits[after], 1).spec.models).unwrap();
+        stage.change("video", json!({ "spec": { "models": models } })).await;
+        let plan = stage.plan("video", is_at(commits[after].clone())).await;
+        assert_eq!(history(&plan), [(commits[before].clone(), at(&commits[before]))]);
+    }
+    let models = serde_json::to_value(&model(&commits[2], 0).spec.models).unwrap();
+    stage.change("video", json!({ "spec": { "models": models } })).await;
+    let is_empty = |plan: &ServingPlan| plan.models[0].versions[0].artifacts[0].history.is_empty();
+    stage.plan("video", is_empty).await;
 }

@@ -10,6 +10,7 @@ fn failed(version: &str, location: FailureLocation, reason: &str) -> FailedAttem
         model: "whisper".parse().unwrap(),
         version: version.parse().unwrap(),
         language_pair: None,
+        retired: None,
     };
     let failure = VersionFailure {
         location,

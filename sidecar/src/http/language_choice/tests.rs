@@ -34,7 +34,12 @@ fn a_loaded_model_of_many_languages_is_listed_with_them() {
     let list = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect();
     let languages = SpokenLanguages { sources: list(&["de", "arz"]), targets: list(&["de", "zh-hant"]) };
     let version = VersionSnapshot {
-        key: VersionKey { model: model("nllb"), version: "v1".parse().unwrap(), language_pair: None },
+        key: VersionKey {
+            model: model("nllb"),
+            version: "v1".parse().unwrap(),
+            language_pair: None,
+            retired: None,
+        },
         task: Task::Translation,
         load: LoadPolicy::Lazy,
         dtype: Dtype::Auto,

@@ -61,6 +61,8 @@ impl Canonical<'_> {
         self.put((&target.key, &target.commit, target.unpinned.is_some()));
         self.put((target.load == LoadPolicy::Preload, target.keep, target.instances, entry.place));
         self.put((target.model_limit_bytes, target.task_limit_bytes));
+        let stands_in = world.residency.machine.table.retired.contains(&id);
+        self.put((stands_in, world.answering.contains(&id)));
         self.put((entry.in_plan, entry.called, entry.proven, entry.leases, entry.footprint.is_some()));
         match entry.state {
             State::Remote => self.put(0),
@@ -76,7 +78,7 @@ impl Canonical<'_> {
                     order.filter(|other| other.is_loaded() && other.last_used < entry.last_used).count();
                 self.put((4, bytes, instances, older));
                 self.put_moment(Some(entry.stays_until));
-                self.put_moment(entry.idle_at(world.now));
+                self.put_moment(world.residency.machine.table.idle_at(id, entry, world.now));
             }
             State::Freeing { bytes } => self.put((5, bytes)),
             State::Failed { retry_at } => {

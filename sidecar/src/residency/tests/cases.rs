@@ -3,7 +3,7 @@ use std::time::Duration;
 use ostler_crds::status::{FailureLocation, VersionState};
 
 use super::super::{Refusal, Settings};
-use super::world::{Answer, BUDGET, World, failure, keep, key, preload, target};
+use super::world::{Answer, BUDGET, World, failure, keep, key, preload, retired, target};
 use crate::target::Target;
 
 fn state(world: &World, model: &str) -> VersionState {
@@ -136,6 +136,63 @@ fn a_new_pin_is_proved_beside_the_old_one_which_answers_until_then() {
     assert!(world.loaded.contains_key(&old), "it is leased");
     let after = world.want(&["a"]);
     assert_eq!(world.answers[&after], Answer::Granted(new, None));
+    world.release(old);
+    world.settle();
+    assert!(!world.loaded.contains_key(&old));
+}
+
+#[test]
+fn a_pin_that_retired_is_loaded_for_whoever_asks_for_it_beside_the_present_one() {
+    let mut world = World::with_plan(vec![target("a", 20, 2), retired(target("a", 21, 1))]);
+    let (present, old) = (world.want(&["a"]), world.want(&["a at 1"]));
+    world.settle();
+    assert_eq!(world.answers[&present], Answer::Granted(world.entry("a"), None));
+    assert_eq!(world.answers[&old], Answer::Granted(world.entry("a at 1"), None));
+    assert_ne!(world.entry("a"), world.entry("a at 1"));
+}
+
+#[test]
+fn a_pin_that_retires_stays_loaded_answers_until_the_next_one_is_proved_and_is_then_only_itself() {
+    let mut world = World::with_plan(vec![target("a", 20, 1)]);
+    world.want(&["a"]);
+    world.settle();
+    let old = world.entry("a");
+    world.apply(vec![target("a", 21, 2), retired(target("a", 20, 1))]);
+    assert_eq!(world.entry("a at 1"), old, "its weights are not loaded again");
+    let (during, by_commit) = (world.want(&["a"]), world.want(&["a at 1"]));
+    for waiter in [during, by_commit] {
+        assert_eq!(world.answers[&waiter], Answer::Granted(old, None));
+    }
+    world.settle();
+    let after = world.want(&["a"]);
+    assert_eq!(world.answers[&after], Answer::Granted(world.entry("a"), None));
+    while let Some(entry) = world.leases.last().copied() {
+        world.release(entry);
+    }
+    assert!(world.is_loaded("a at 1"), "nobody needs its memory");
+    // Back to the old one: it is there already.
+    world.apply(vec![target("a", 20, 1), retired(target("a", 21, 2))]);
+    assert_eq!(world.entry("a"), old);
+    let back = world.want(&["a"]);
+    assert_eq!(world.answers[&back], Answer::Granted(old, None));
+}
+
+#[test]
+fn a_pin_that_retired_is_loaded_by_nobody_else_and_leaves_with_the_history() {
+    let plan = vec![preload(target("a", 20, 2)), retired(target("a", 21, 1))];
+    let mut world = World::with_plan(plan.clone());
+    world.settle();
+    assert!(world.residency.is_ready() && !world.is_loaded("a at 1"));
+    world.apply(plan);
+    world.settle();
+    assert!(!world.is_loaded("a at 1"), "another plan is no reason");
+    let waiter = world.want(&["a at 1"]);
+    world.settle();
+    let Answer::Granted(old, _) = world.answers[&waiter] else { panic!("{:?}", world.answers) };
+    world.apply(vec![preload(target("a", 20, 2))]);
+    let gone = world.want(&["a at 1"]);
+    assert_eq!(world.answers[&gone], Answer::Refused(Refusal::Removed { key: key("a at 1") }));
+    assert!(world.loaded.contains_key(&old), "it is leased");
     world.release(old);
     world.settle();
     assert!(!world.loaded.contains_key(&old));

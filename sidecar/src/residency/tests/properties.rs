@@ -5,7 +5,7 @@ use ostler_crds::status::VersionState;
 use proptest::prelude::*;
 
 use super::explore::is_soak;
-use super::world::{World, failure, key, target};
+use super::world::{World, failure, key, retired, target};
 use crate::target::Target;
 
 const MODELS: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -14,6 +14,8 @@ const MODELS: [&str; 5] = ["a", "b", "c", "d", "e"];
 enum Step {
     Apply(Vec<Target>),
     Want(Vec<usize>),
+    /// A pin of some history.
+    WantRetired(usize),
     Cancel(usize),
     Release(usize),
     Prepare(usize, Option<bool>),
@@ -52,14 +54,24 @@ fn plan() -> impl Strategy<Value = Vec<Target>> {
     })
 }
 
+/// The same with histories: pins that the models may have had before.
+fn plan_with_history() -> impl Strategy<Value = Vec<Target>> {
+    (plan(), plan()).prop_map(|(plan, before)| {
+        let has = |pin: &&Target| plan.iter().any(|it| it.key == pin.key && it.commit != pin.commit);
+        let history: Vec<Target> = before.iter().filter(has).cloned().map(retired).collect();
+        plan.into_iter().chain(history).collect()
+    })
+}
+
 fn outcome() -> impl Strategy<Value = Option<bool>> {
     prop_oneof![4 => Just(None), 1 => any::<bool>().prop_map(Some)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        1 => plan().prop_map(Step::Apply),
+        1 => plan_with_history().prop_map(Step::Apply),
         6 => prop::collection::vec(0usize..5, 1..4).prop_map(Step::Want),
+        2 => any::<usize>().prop_map(Step::WantRetired),
         2 => any::<usize>().prop_map(Step::Cancel),
         5 => any::<usize>().prop_map(Step::Release),
         5 => (any::<usize>(), outcome()).prop_map(|(index, outcome)| Step::Prepare(index, outcome)),
@@ -86,6 +98,13 @@ fn take(world: &mut World, step: Step) {
         Step::Apply(plan) => world.apply(plan),
         Step::Want(models) => {
             world.want_keys(models.iter().map(|model| key(MODELS[*model])).collect());
+        }
+        Step::WantRetired(index) => {
+            let keys: Vec<_> = world.plan.iter().map(|target| target.key.clone()).collect();
+            let retired: Vec<_> = keys.into_iter().filter(|key| key.retired.is_some()).collect();
+            if let Some(place) = pick(0..retired.len(), index) {
+                world.want_keys(vec![retired[place].clone()]);
+            }
         }
         Step::Cancel(index) => {
             if let Some(waiter) = pick(world.waiting.keys().copied(), index) {
@@ -127,7 +146,7 @@ proptest! {
     /// when everything in motion ends well and leases come back, nobody waits and everything preloaded is up or
     /// has failed for want of memory.
     #[test]
-    fn promises_hold_over_random_events(first in plan(), steps in prop::collection::vec(step(), 1..if is_soak() { 600 } else { 120 })) {
+    fn promises_hold_over_random_events(first in plan_with_history(), steps in prop::collection::vec(step(), 1..if is_soak() { 600 } else { 120 })) {
         let mut world = World::with_plan(first);
         for step in steps {
             take(&mut world, step);

@@ -2,7 +2,7 @@
 
 use super::bug::NO_BUG;
 use super::explore::{Scenario, TICK, explore, is_soak};
-use super::world::{keep, key, preload, target};
+use super::world::{keep, key, preload, retired, target};
 use crate::target::{Target, VersionKey};
 
 /// So many states of each world are looked at, the nearest first. `make soak` looks at all.
@@ -120,6 +120,34 @@ pub(super) fn pressure() -> Scenario {
     }
 }
 
+/// A version that goes to another pin and back, with a history that is there, shorter, and gone.
+pub(super) fn history() -> Scenario {
+    let (first, second) = (target("a", 20, 1), target("a", 21, 2));
+    Scenario {
+        name: "history",
+        plans: vec![
+            vec![first.clone(), retired(second.clone())],
+            vec![second.clone(), retired(first)],
+            vec![second],
+        ],
+        clients: vec![vec![&["a"], &["a at 1"]], vec![&["a at 2"], &["a"]]],
+        failures: &[],
+        machines: &[],
+    }
+}
+
+/// A kept version whose older pin does not fit beside the next one, and fails in every way.
+pub(super) fn tight_history() -> Scenario {
+    let (first, second) = (keep(preload(target("a", 45, 1))), keep(preload(target("a", 46, 2))));
+    Scenario {
+        name: "tight history",
+        plans: vec![vec![first.clone()], vec![second, retired(first), target("b", 20, 1)]],
+        clients: vec![vec![&["a"], &["a at 1"]], vec![&["b", "a"]]],
+        failures: &[true],
+        machines: &[],
+    }
+}
+
 fn holds_everywhere(scenario: &Scenario) {
     let is_soak = is_soak();
     let explored = explore(scenario, NO_BUG, if is_soak { usize::MAX } else { MOST_STATES });
@@ -148,6 +176,16 @@ fn pins_that_change_come_and_go() {
 #[test]
 fn new_pins_that_fail() {
     holds_everywhere(&failing_pins());
+}
+
+#[test]
+fn pins_that_retire_and_come_back() {
+    holds_everywhere(&history());
+}
+
+#[test]
+fn an_older_pin_that_does_not_fit_beside_the_next_one() {
+    holds_everywhere(&tight_history());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::super::entry::State;
 use super::super::{Effect, Event, Residency};
 use super::bug::{Bug, NO_BUG};
 use super::explore::{Scenario, explore};
-use super::scenarios::{crowded, failures, limits, memory, pins, pressure, tight};
+use super::scenarios::{crowded, failures, history, limits, memory, pins, pressure, tight};
 use super::world::footprint;
 
 /// Each is found long before, in the world that is named beside it.
@@ -280,6 +280,28 @@ fn bugs() -> Vec<(fn() -> Scenario, Bug)> {
                         }
                     }
                 },
+                ..NO_BUG
+            },
+        ),
+        (
+            history,
+            Bug {
+                name: "a pin of the history answers for the present one",
+                before: |residency, event| {
+                    let table = &mut residency.machine.table;
+                    let loaded = table.entries.iter().filter(|(_, entry)| entry.is_loaded());
+                    let retired = loaded.filter(|(_, entry)| entry.target.key.retired.is_some());
+                    table.retired.extend(retired.map(|(id, _)| *id));
+                    Some(event)
+                },
+                ..NO_BUG
+            },
+        ),
+        (
+            history,
+            Bug {
+                name: "a pin that retires is forgotten before the next one is there",
+                after: |residency, _| residency.machine.table.retired.clear(),
                 ..NO_BUG
             },
         ),

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ostler_crds::names::{Dtype, LoadPolicy, Task};
-use ostler_crds::status::{FailureLocation, VersionState};
+use ostler_crds::names::{Commit, Dtype, LoadPolicy, Task};
+use ostler_crds::status::FailureLocation;
 
 use super::super::{
     Attempt, Budget, Effect, EntryId, Event, Footprint, Moment, RealMemory, Refusal, Residency, Settings,
@@ -19,10 +19,20 @@ use crate::target::{Target, VersionFailure, VersionKey};
 /// The budget of every world.
 pub(super) const BUDGET: Budget = Budget { bytes: 100, evict_above_percent: 80, evict_to_percent: 70 };
 
-/// `model` or `model@version`; the version is `v1` where none is written.
+/// `model` or `model@version`, and ` at PIN` for a pin of its history; the version is `v1` where none is written.
 pub(super) fn key(name: &str) -> VersionKey {
+    let (name, pin) = name.split_once(" at ").map_or((name, None), |(name, pin)| (name, Some(pin)));
     let (model, version) = name.split_once('@').unwrap_or((name, "v1"));
-    VersionKey { model: model.parse().unwrap(), version: version.parse().unwrap(), language_pair: None }
+    VersionKey {
+        model: model.parse().unwrap(),
+        version: version.parse().unwrap(),
+        language_pair: None,
+        retired: pin.map(|pin| commit(pin.parse().unwrap())),
+    }
+}
+
+fn commit(pin: u32) -> Commit {
+    format!("{pin:040x}").parse().unwrap()
 }
 
 /// A target whose repository says how large it is: `hf://o/SIZE`.
@@ -31,7 +41,7 @@ pub(super) fn target(model: &str, size: u64, pin: u32) -> Target {
         key: key(model),
         task: Task::Translation,
         source: format!("hf://o/{size}").parse().unwrap(),
-        commit: Some(format!("{pin:040x}").parse().unwrap()),
+        commit: Some(commit(pin)),
         unpinned: None,
         dtype: Dtype::Auto,
         load: LoadPolicy::Lazy,
@@ -49,6 +59,12 @@ pub(super) fn preload(target: Target) -> Target {
 
 pub(super) fn keep(target: Target) -> Target {
     Target { keep: true, ..target }
+}
+
+/// The same as a pin of its version's history.
+pub(super) fn retired(target: Target) -> Target {
+    let key = VersionKey { retired: target.commit.clone(), ..target.key.clone() };
+    Target { key, load: LoadPolicy::Lazy, keep: false, ..target }
 }
 
 /// Half of the size again is needed while loading.
@@ -100,6 +116,8 @@ pub(super) struct World {
     pub(super) targets: BTreeMap<EntryId, Target>,
     pub(super) leases: Vec<EntryId>,
     pub(super) used_at: BTreeMap<EntryId, Moment>,
+    /// Those that may answer whoever asks for no commit: present pins, and older ones until a present one is loaded.
+    pub(super) answering: BTreeSet<EntryId>,
     /// The bytes that the machine has for models.
     pub(super) machine_bytes: u64,
     /// Those that it was found to have, when that was clear.
@@ -136,6 +154,7 @@ impl World {
             targets: BTreeMap::new(),
             leases: Vec::new(),
             used_at: BTreeMap::new(),
+            answering: BTreeSet::new(),
             machine_bytes: u64::MAX,
             known_bytes: u64::MAX,
             waiting: BTreeMap::new(),
@@ -157,6 +176,13 @@ impl World {
     pub(super) fn apply(&mut self, plan: Vec<Target>) {
         self.plan.clone_from(&plan);
         self.rests.retain(|_, rest| rest.is_some());
+        let versions: Vec<VersionKey> = plan.iter().map(|target| target.key.present()).collect();
+        self.answering.retain(|entry| versions.contains(&self.targets[entry].key.present()));
+        for entry in self.loaded.keys().copied().collect::<Vec<_>>() {
+            if self.is_present(entry) {
+                self.take_over(entry);
+            }
+        }
         self.feed(Event::Planned { targets: plan });
     }
 
@@ -201,6 +227,11 @@ impl World {
                 self.loaded.insert(entry, instances);
                 self.loaded_at.insert(entry, self.now);
                 self.used_at.insert(entry, self.now);
+                if self.is_present(entry) {
+                    self.take_over(entry);
+                } else {
+                    self.answering.remove(&entry);
+                }
                 self.feed(Event::Loaded { entry, attempt });
             }
             Err(failure) => {
@@ -295,6 +326,19 @@ impl World {
         let loading: u64 = loading.map(|(entry, (_, instances))| of(entry).peak(*instances)).sum();
         let held = self.loaded.iter().chain(&self.freeing).filter(|(entry, _)| counts(entry));
         loading + held.map(|(entry, instances)| of(entry).held(*instances)).sum::<u64>()
+    }
+
+    /// Whether an entry is the pin that the plan has for its version.
+    fn is_present(&self, entry: EntryId) -> bool {
+        let mut present = self.plan.iter().filter(|planned| planned.key.retired.is_none());
+        present.any(|planned| planned.is_same_model(&self.targets[&entry]))
+    }
+
+    /// From now on an entry answers for its version, and no other pin of it.
+    fn take_over(&mut self, entry: EntryId) {
+        let key = self.targets[&entry].key.clone();
+        self.answering.retain(|other| !self.targets[other].key.is_same_version(&key));
+        self.answering.insert(entry);
     }
 
     fn failed(&mut self, entry: EntryId, attempt: Attempt, failure: VersionFailure) -> Event {
@@ -419,8 +463,15 @@ impl World {
         let Some(waiting) = self.waiting.remove(&waiter) else {
             return self.promise(false, || format!("granted to nobody: {waiter:?}"));
         };
-        let granted = self.targets.get(&entry).map(|target| target.key.clone());
-        let before = waiting.candidates.iter().take_while(|candidate| Some(*candidate) != granted.as_ref());
+        let granted = &self.targets[&entry];
+        let is_granted = |candidate: &&VersionKey| {
+            let is_pin = match &candidate.retired {
+                Some(_) => candidate.retired == granted.commit,
+                None => self.answering.contains(&entry),
+            };
+            is_pin && granted.key.is_same_version(candidate)
+        };
+        let before = waiting.candidates.iter().take_while(|candidate| !is_granted(candidate));
         let before: Vec<VersionKey> = before.cloned().collect();
         self.promise(before.len() < waiting.candidates.len(), || "granted something else".to_owned());
         self.check_attempts(&before);
@@ -452,6 +503,7 @@ impl World {
         let planned = self.plan.iter().find(|planned| planned.is_same_model(&self.targets[&entry])).cloned();
         // A limit that was lowered under what is loaded.
         let is_over_limit = planned.as_ref().is_some_and(|planned| self.is_over_limit(planned, 0));
+        let stands_in = self.answering.contains(&entry) && !self.is_present(entry);
         let Some(instances) = self.loaded.remove(&entry) else {
             return self.promise(false, || format!("unloaded while not loaded: {entry:?}"));
         };
@@ -475,6 +527,7 @@ impl World {
             Some(planned) if self.is_measuring && self.is_running_out() => {
                 self.promise(!planned.keep, || format!("a kept version was evicted: {key}"));
             }
+            Some(_) if stands_in => self.check_stand_in(need, key),
             Some(planned) => {
                 self.promise(!planned.keep, || format!("a kept version was evicted: {key}"));
                 let by_request = planned.load == LoadPolicy::Lazy || !self.waiting.is_empty();
@@ -483,14 +536,15 @@ impl World {
                 let has_stayed = self.now >= loaded_at + self.settings.minimum_residency;
                 self.promise(has_stayed, || format!("evicted before its minimum residency: {key}"));
             }
-            None => {
-                let views = self.residency.views();
-                let successor = views.iter().find(|view| view.target.key == *key);
-                let is_superseded = successor.is_none_or(|view| view.state == VersionState::Loaded);
-                let is_in_order = is_superseded || need || self.is_measuring;
-                self.promise(is_in_order, || format!("an old pin went before the new one was there: {key}"));
-            }
+            None if stands_in => self.check_stand_in(need, key),
+            None => {}
         }
+    }
+
+    /// What answers for a pin that is not there yet goes only where its memory is needed.
+    fn check_stand_in(&mut self, need: bool, key: &VersionKey) {
+        let is_in_order = need || self.is_measuring;
+        self.promise(is_in_order, || format!("an old pin went before the new one was there: {key}"));
     }
 
     /// Whether less than the margin of the machine's memory is free.
