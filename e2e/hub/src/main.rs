@@ -44,6 +44,10 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), TestHubError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(TestHubError::Serve)?;
     let hub = TestHub::listen(arguments.listen).await?;
+    // Whoever asks while the folders are being read is told to come back, and not that there is no such repository.
+    hub.fault(On::any(), Fault::status(503).header("retry-after", "1"));
+    let pushed = hub.push_all(&arguments.root)?;
+    hub.clear_faults();
     if let Some(speed) = arguments.bytes_per_second {
         let pieces_per_second = 10;
         let piece = usize::try_from(speed / pieces_per_second).unwrap_or(usize::MAX);
@@ -56,7 +60,7 @@ async fn run(arguments: Arguments) -> Result<(), TestHubError> {
                 .map_err(|source| TestHubError::Read { path: path.clone(), source })?,
         ),
     };
-    for (repository, commit) in hub.push_all(&arguments.root)? {
+    for (repository, commit) in pushed {
         if let Some(token) = &token {
             hub.require_token(&repository, token.trim())?;
         }

@@ -1,9 +1,12 @@
 //! The narrow waist of the crate: jobs in, outputs out, on the calling thread.
 
+mod control;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use ostler_crds::names::LongForm;
+
+pub use self::control::{Control, JobProgress};
 
 /// A loaded model. It is shared by its instances: one copy of the weights, any number of callers.
 pub trait Engine: Send + Sync {
@@ -33,62 +36,6 @@ pub struct SpokenLanguages {
     pub sources: Vec<String>,
     /// What they can be translated into.
     pub targets: Vec<String>,
-}
-
-/// What a caller can do to a running job: cancel it, and hear of its progress.
-#[derive(Clone, Default)]
-pub struct Control {
-    cancelled: Arc<AtomicBool>,
-    on_progress: Option<Arc<dyn Fn(JobProgress) + Send + Sync>>,
-}
-
-impl Control {
-    /// A control whose job reports its progress to `on_progress`.
-    #[must_use]
-    pub fn with_progress(on_progress: impl Fn(JobProgress) + Send + Sync + 'static) -> Self {
-        Self { cancelled: Arc::default(), on_progress: Some(Arc::new(on_progress)) }
-    }
-
-    /// Asks the job to stop. Any thread may ask.
-    pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-    }
-
-    /// Engines call this at every encoder layer and decoder step.
-    ///
-    /// # Errors
-    /// [`EngineError::Cancelled`] once [`Control::cancel`] was called.
-    pub fn check(&self) -> Result<(), EngineError> {
-        if self.cancelled.load(Ordering::Relaxed) { Err(EngineError::Cancelled) } else { Ok(()) }
-    }
-
-    /// Engines tell how far they are.
-    pub fn report(&self, progress: JobProgress) {
-        if let Some(on_progress) = &self.on_progress {
-            on_progress(progress);
-        }
-    }
-}
-
-/// How far a job is.
-#[derive(Debug, Clone, PartialEq)]
-pub enum JobProgress {
-    /// A long-form transcription has decoded up to this time.
-    Transcribed {
-        /// Seconds of audio done.
-        seconds: f64,
-        /// Seconds of audio in all.
-        total_seconds: f64,
-        /// The segments that this step finished.
-        segments: Vec<Segment>,
-    },
-    /// This many of the sentences of a translation are done.
-    Translated {
-        /// Sentences done.
-        done: usize,
-        /// Sentences in all.
-        total: usize,
-    },
 }
 
 /// A piece of work.

@@ -1,28 +1,23 @@
 //! Sentencepiece models: texts to pieces and back.
 //!
-//! The library reads models, normalises texts and joins pieces. Texts are cut into pieces here where the model is of
-//! the unigram kind, as those of Marian and mBART-50 are: the library compares the text at each place with every piece
-//! of the same first byte, which takes milliseconds for a sentence.
+//! The library normalises texts, and does everything with models of other kinds. Texts are cut into pieces here where
+//! the model is of the unigram kind, as those of Marian and mBART-50 are: the library compares the text at each place
+//! with every piece of the same first byte, which takes milliseconds for a sentence, and keeps each piece four times.
 
+mod message;
 mod unigram;
 
-use sentencepiece_rs::{ModelType, PieceType, SentencePieceProcessor};
+use sentencepiece_rs::SentencePieceProcessor;
 
+use self::message::ModelMessage;
 use self::unigram::Unigram;
 
 /// A sentencepiece model.
-pub struct SentencePieces {
-    processor: SentencePieceProcessor,
-    unigram: Option<Unigram>,
-    /// Whether what is no piece is spelled in bytes.
-    spells_bytes: bool,
-}
+pub struct SentencePieces(Model);
 
-/// A piece of a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Token {
-    id: usize,
-    piece: String,
+enum Model {
+    Unigram(Box<Unigram>),
+    Other(Box<SentencePieceProcessor>),
 }
 
 impl SentencePieces {
@@ -31,24 +26,33 @@ impl SentencePieces {
     /// # Errors
     /// Where they are none.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let processor = SentencePieceProcessor::from_serialized_model(bytes).map_err(text)?;
-        let model = processor.model();
-        let unigram = (model.model_type() == ModelType::Unigram).then(|| Unigram::new(model));
-        // A model has the pieces of bytes, all of them, or does not spell in bytes.
-        let spells_bytes = model.pieces().iter().any(|piece| piece.kind == PieceType::Byte);
-        Ok(Self { unigram, spells_bytes, processor })
+        let message = ModelMessage::read(bytes)?;
+        let model = match message.is_plain_unigram()? {
+            true => Model::Unigram(Box::new(Unigram::new(message)?)),
+            false => {
+                let processor = SentencePieceProcessor::from_serialized_model(bytes).map_err(text)?;
+                Model::Other(Box::new(processor))
+            }
+        };
+        Ok(Self(model))
     }
 
     /// How many pieces there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.processor.model().vocab_size()
+        match &self.0 {
+            Model::Unigram(unigram) => unigram.pieces().count(),
+            Model::Other(processor) => processor.model().vocab_size(),
+        }
     }
 
     /// The piece with this number.
     #[must_use]
-    pub fn piece(&self, id: usize) -> Option<&str> {
-        self.processor.id_to_piece(id).ok()
+    pub fn piece(&self, number: usize) -> Option<&str> {
+        match &self.0 {
+            Model::Unigram(unigram) => unigram.pieces().text(u32::try_from(number).ok()?),
+            Model::Other(processor) => processor.id_to_piece(number).ok(),
+        }
     }
 
     /// The pieces of a text.
@@ -56,9 +60,11 @@ impl SentencePieces {
     /// # Errors
     /// Where the model has no pieces for it.
     pub fn encode(&self, text: &str) -> Result<Vec<String>, String> {
-        match &self.unigram {
-            Some(unigram) => Ok(self.cut(unigram, text)?.into_iter().map(|token| token.piece).collect()),
-            None => self.processor.encode(text).map_err(self::text),
+        match &self.0 {
+            Model::Unigram(unigram) => {
+                Ok(unigram.encode(text)?.into_iter().map(|token| token.piece).collect())
+            }
+            Model::Other(processor) => processor.encode(text).map_err(self::text),
         }
     }
 
@@ -67,9 +73,11 @@ impl SentencePieces {
     /// # Errors
     /// As [`SentencePieces::encode`].
     pub fn encode_to_ids(&self, text: &str) -> Result<Vec<usize>, String> {
-        match &self.unigram {
-            Some(unigram) => Ok(self.cut(unigram, text)?.into_iter().map(|token| token.id).collect()),
-            None => self.processor.encode_to_ids(text).map_err(self::text),
+        match &self.0 {
+            Model::Unigram(unigram) => {
+                Ok(unigram.encode(text)?.into_iter().map(|token| token.number as usize).collect())
+            }
+            Model::Other(processor) => processor.encode_to_ids(text).map_err(self::text),
         }
     }
 
@@ -78,30 +86,10 @@ impl SentencePieces {
     /// # Errors
     /// Where pieces of bytes are none.
     pub fn decode(&self, pieces: &[&str]) -> Result<String, String> {
-        self.processor.decode_pieces(pieces).map_err(text)
-    }
-
-    /// Unknown characters next to each other are one token, or are spelled in bytes.
-    fn cut(&self, unigram: &Unigram, text: &str) -> Result<Vec<Token>, String> {
-        let normalized = self.processor.normalize(text).map_err(self::text)?;
-        let model = self.processor.model();
-        let mut tokens: Vec<Token> = Vec::new();
-        for cut in unigram.cut(model, &normalized) {
-            let piece = &normalized[cut.range];
-            let is_unknown = model.is_unknown(cut.id);
-            if is_unknown && self.spells_bytes {
-                tokens.extend(piece.bytes().map(|byte| {
-                    let piece = format!("<0x{byte:02X}>");
-                    Token { id: model.piece_to_id(&piece), piece }
-                }));
-                continue;
-            }
-            match tokens.last_mut() {
-                Some(last) if is_unknown && model.is_unknown(last.id) => last.piece.push_str(piece),
-                _ => tokens.push(Token { id: cut.id, piece: piece.to_owned() }),
-            }
+        match &self.0 {
+            Model::Unigram(unigram) => unigram.decode(pieces),
+            Model::Other(processor) => processor.decode_pieces(pieces).map_err(text),
         }
-        Ok(tokens)
     }
 }
 

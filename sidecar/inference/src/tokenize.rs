@@ -24,41 +24,54 @@ const PARSE_DEADLINE: Duration = Duration::from_secs(30);
 /// # Errors
 /// Where it is missing, too large, or no tokenizer.
 pub fn read_tokenizer(folder: &Path) -> Result<Tokenizer, LoadError> {
-    TokenizerInWork::begin(folder, None)?.wait()
+    FileInWork::begin(folder, files::TOKENIZER, None, |bytes| parse_tokenizer(&bytes))?.wait()
 }
 
-/// As [`read_tokenizer`], while the caller does something else. The parser is one of the jobs that share the threads of
-/// `processor`, so that it is not the last to be done.
+/// A tokenizer from the bytes of `tokenizer.json`, without truncation and padding.
 ///
 /// # Errors
-/// Where it is missing or too large.
-pub fn begin_tokenizer(folder: &Path, processor: &Arc<Processor>) -> Result<TokenizerInWork, LoadError> {
-    TokenizerInWork::begin(folder, Some(Arc::clone(processor)))
+/// Where they are none.
+pub fn parse_tokenizer(bytes: &[u8]) -> Result<Tokenizer, String> {
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| error.to_string())?;
+    tokenizer.with_padding(None);
+    tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
+    Ok(tokenizer)
 }
 
-/// A `tokenizer.json` that is being parsed.
-pub struct TokenizerInWork(Parsing<Tokenizer>);
+/// A file of a model that is being parsed while the caller does something else.
+pub struct FileInWork<T> {
+    name: &'static str,
+    parsing: Parsing<T>,
+}
 
-impl TokenizerInWork {
-    fn begin(folder: &Path, processor: Option<Arc<Processor>>) -> Result<Self, LoadError> {
-        let bytes = files::read_capped(folder, files::TOKENIZER)?;
-        let parse = move || {
-            let _lanes = processor.as_ref().map(|processor| processor.team().enter());
-            let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| error.to_string())?;
-            tokenizer.with_padding(None);
-            tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
-            Ok(tokenizer)
-        };
-        let begun = Parsing::begin(parse);
-        begun.map(TokenizerInWork).map_err(|message| LoadError::corrupted(files::TOKENIZER, message))
-    }
-
-    /// The tokenizer.
+impl<T: Send + 'static> FileInWork<T> {
+    /// Reads a file and begins to parse it. The parser is one of the jobs that share the threads of `processor`, so
+    /// that it is not the last to be done.
     ///
     /// # Errors
-    /// Where it is none.
-    pub fn wait(self) -> Result<Tokenizer, LoadError> {
-        self.0.wait().map_err(|message| LoadError::corrupted(files::TOKENIZER, message))
+    /// Where the file is missing or too large.
+    pub fn begin(
+        folder: &Path,
+        name: &'static str,
+        processor: Option<&Arc<Processor>>,
+        parse: impl FnOnce(Vec<u8>) -> Result<T, String> + Send + 'static,
+    ) -> Result<Self, LoadError> {
+        let bytes = files::read_capped(folder, name)?;
+        let processor = processor.cloned();
+        let parse = move || {
+            let _lanes = processor.as_ref().map(|processor| processor.team().enter());
+            parse(bytes)
+        };
+        let parsing = Parsing::begin(parse).map_err(|message| LoadError::corrupted(name, message))?;
+        Ok(Self { name, parsing })
+    }
+
+    /// What the file holds.
+    ///
+    /// # Errors
+    /// Where the parser refuses it.
+    pub fn wait(self) -> Result<T, LoadError> {
+        self.parsing.wait().map_err(|message| LoadError::corrupted(self.name, message))
     }
 }
 
@@ -72,7 +85,10 @@ pub fn read_sentencepiece(folder: &Path, name: &str) -> Result<SentencePieces, L
 }
 
 /// Runs a parser of a library and waits for it.
-fn parsed<T: Send + 'static>(
+///
+/// # Errors
+/// What the parser says, or that it gave up or took too long.
+pub fn parsed<T: Send + 'static>(
     parse: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     Parsing::begin(parse)?.wait()

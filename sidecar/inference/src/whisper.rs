@@ -7,6 +7,7 @@
 
 mod alignment;
 mod batched;
+mod byte_level;
 #[cfg(test)]
 mod candle;
 mod config;
@@ -108,7 +109,7 @@ fn assemble<F>(
     // A tied output projection is in some files too; it is the embedding once more.
     let ignorable = |tensor: &str| tensor == config::OUTPUT_PROJECTION;
     let (forward, usage) = weights::assemble(source, purpose, ignorable, |weights| load(weights, &config))?;
-    let vocabulary = Vocabulary::read(vocabulary)?;
+    let vocabulary = vocabulary.wait()?;
     let generation = GenerationConfig::read(folder, &config, &vocabulary)?;
     let whisper = Whisper { config, generation, vocabulary, mel: MelExtractor::new(mel), forward };
     Ok((whisper, usage))

@@ -1,6 +1,5 @@
 //! `MarianTokenizer`: two sentencepiece models and a vocabulary, without normalising punctuation.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use super::special::{Part, SpecialTokens};
@@ -10,6 +9,7 @@ use crate::files;
 use crate::sentencepiece::SentencePieces;
 use crate::seq2seq::architecture::Architecture;
 use crate::seq2seq::languages::{Languages, Marking};
+use crate::token_table::TokenTable;
 use crate::tokenize;
 
 /// What stands for a token that the vocabulary lacks.
@@ -24,9 +24,9 @@ struct MarianCodec {
     /// The model that puts pieces together again, where the vocabularies are apart: else transformers takes the
     /// source's.
     target: Option<SentencePieces>,
-    encoder: HashMap<String, u32>,
-    /// By number; those that no token has are empty.
-    decoder: Vec<String>,
+    vocabulary: TokenTable,
+    /// Of translations, where it is not the texts' own.
+    target_vocabulary: Option<TokenTable>,
     special: SpecialTokens,
     unknown: u32,
 }
@@ -40,22 +40,19 @@ pub(super) fn read(
     config: &TokenizerConfig,
     model: &Architecture,
 ) -> Result<(Box<dyn Codec>, Languages), LoadError> {
-    let encoder = read_vocabulary(folder, files::VOCABULARY, model.source_vocabulary)?;
-    let unknown = special_token(&encoder, UNKNOWN)?;
-    let end = special_token(&encoder, END)?;
-    let target = if config.separate_vocabs {
-        &read_vocabulary(folder, files::TARGET_VOCABULARY, model.target_vocabulary)?
-    } else {
-        &encoder
+    let vocabulary = read_vocabulary(folder, files::VOCABULARY, model.source_vocabulary)?;
+    let unknown = special_token(&vocabulary, UNKNOWN)?;
+    let end = special_token(&vocabulary, END)?;
+    let (target, target_vocabulary) = match config.separate_vocabs {
+        true => (
+            Some(tokenize::read_sentencepiece(folder, files::TARGET_SENTENCEPIECE)?),
+            Some(read_vocabulary(folder, files::TARGET_VOCABULARY, model.target_vocabulary)?),
+        ),
+        false => (None, None),
     };
-    let mut decoder = vec![String::new(); model.target_vocabulary];
-    for (token, id) in target {
-        // Every number was checked to be within the vocabulary.
-        decoder[*id as usize].clone_from(token);
-    }
     let languages = Languages {
         marking: Marking::TargetFirst,
-        codes: target_codes(&encoder),
+        codes: target_codes(&vocabulary),
         end,
         source: config.source_lang.clone(),
         target: config.target_lang.clone(),
@@ -63,21 +60,18 @@ pub(super) fn read(
     };
     let codec = MarianCodec {
         source: tokenize::read_sentencepiece(folder, files::SOURCE_SENTENCEPIECE)?,
-        target: match config.separate_vocabs {
-            true => Some(tokenize::read_sentencepiece(folder, files::TARGET_SENTENCEPIECE)?),
-            false => None,
-        },
-        decoder,
+        target,
         special: SpecialTokens::new(&SPECIAL.map(str::to_owned))?,
         unknown,
-        encoder,
+        vocabulary,
+        target_vocabulary,
     };
     Ok((Box::new(codec), languages))
 }
 
 impl MarianCodec {
     fn id(&self, token: &str) -> u32 {
-        self.encoder.get(token).copied().unwrap_or(self.unknown)
+        self.vocabulary.number(token).unwrap_or(self.unknown)
     }
 }
 
@@ -99,9 +93,10 @@ impl Codec for MarianCodec {
     }
 
     fn decode(&self, tokens: &[u32]) -> Result<String, String> {
+        let vocabulary = self.target_vocabulary.as_ref().unwrap_or(&self.vocabulary);
         let pieces: Vec<&str> = tokens
             .iter()
-            .filter_map(|token| self.decoder.get(*token as usize).map(String::as_str))
+            .filter_map(|token| vocabulary.text(*token))
             .filter(|token| !token.is_empty() && !SPECIAL.contains(token))
             .collect();
         let text = self.target.as_ref().unwrap_or(&self.source).decode(&pieces)?;
@@ -110,23 +105,23 @@ impl Codec for MarianCodec {
 }
 
 /// The languages that a model for several of them translates into, in order of their codes.
-fn target_codes(vocabulary: &HashMap<String, u32>) -> Vec<(String, u32)> {
+fn target_codes(vocabulary: &TokenTable) -> Vec<(String, u32)> {
     let code = |token: &str| token.strip_prefix(">>")?.strip_suffix("<<").map(str::to_owned);
-    let coded = vocabulary.iter().filter_map(|(token, id)| Some((code(token)?, *id)));
+    let coded = vocabulary.by_text().filter_map(|(id, token)| Some((code(token)?, id)));
     let mut codes: Vec<(String, u32)> = coded.filter(|(code, _)| !code.is_empty()).collect();
     codes.sort_unstable();
     codes
 }
 
-fn read_vocabulary(folder: &Path, name: &str, size: usize) -> Result<HashMap<String, u32>, LoadError> {
-    let vocabulary: HashMap<String, u32> = files::read_json(folder, name)?;
-    vocabulary.iter().try_for_each(|(token, id)| check_token(name, token, *id, size))?;
+fn read_vocabulary(folder: &Path, name: &str, size: usize) -> Result<TokenTable, LoadError> {
+    let vocabulary: TokenTable = files::read_json(folder, name)?;
+    vocabulary.iter().try_for_each(|(id, token)| check_token(name, token, id, size))?;
     Ok(vocabulary)
 }
 
-fn special_token(vocabulary: &HashMap<String, u32>, token: &str) -> Result<u32, LoadError> {
+fn special_token(vocabulary: &TokenTable, token: &str) -> Result<u32, LoadError> {
     let missing = || LoadError::corrupted(files::VOCABULARY, format!("it lacks the token {token:?}"));
-    vocabulary.get(token).copied().ok_or_else(missing)
+    vocabulary.number(token).ok_or_else(missing)
 }
 
 /// The `>>code<<` that a text begins with, and the rest.

@@ -1,7 +1,6 @@
 //! `MBart50Tokenizer` and `M2M100Tokenizer`: one sentencepiece model, numbered as fairseq does, with a token for each
 //! language.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use super::special::{Part, SpecialTokens};
@@ -11,6 +10,7 @@ use crate::files;
 use crate::sentencepiece::SentencePieces;
 use crate::seq2seq::architecture::Architecture;
 use crate::seq2seq::languages::{Languages, Marking};
+use crate::token_table::TokenTable;
 use crate::tokenize;
 
 /// fairseq's own tokens, with the numbers that it gives them.
@@ -49,7 +49,7 @@ enum Numbering {
     /// One more than sentencepiece's numbers: mBART-50.
     Shifted,
     /// By a list: M2M100.
-    Listed { encoder: HashMap<String, u32>, decoder: HashMap<u32, String> },
+    Listed(TokenTable),
 }
 
 struct PieceCodec {
@@ -100,20 +100,19 @@ pub(super) fn read_m2m100(
         }
     };
     let pieces = tokenize::read_sentencepiece(folder, files::SENTENCEPIECE)?;
-    let encoder: HashMap<String, u32> = files::read_json(folder, files::VOCABULARY)?;
+    let vocabulary: TokenTable = files::read_json(folder, files::VOCABULARY)?;
     let size = model.source_vocabulary;
-    encoder.iter().try_for_each(|(token, id)| check_token(files::VOCABULARY, token, *id, size))?;
+    vocabulary.iter().try_for_each(|(id, token)| check_token(files::VOCABULARY, token, id, size))?;
     for (token, id) in FAIRSEQ_TOKENS {
-        if encoder.get(token) != Some(&id) {
+        if vocabulary.number(token) != Some(id) {
             let message = format!("the token {token:?} must have the number {id}");
             return Err(LoadError::corrupted(files::VOCABULARY, message));
         }
     }
-    let codes = numbered(known, encoder.len() as u32);
+    let codes = numbered(known, vocabulary.count() as u32);
     codes.iter().try_for_each(|(code, id)| check_token(files::VOCABULARY, code, *id, size))?;
-    let decoder = encoder.iter().map(|(token, id)| (*id, token.clone())).collect();
     let spelled: Vec<_> = codes.iter().map(|(code, id)| (format!("__{code}__"), *id)).collect();
-    let codec = PieceCodec::new(pieces, Numbering::Listed { encoder, decoder }, spelled)?;
+    let codec = PieceCodec::new(pieces, Numbering::Listed(vocabulary), spelled)?;
     Ok((Box::new(codec), languages(config, codes)))
 }
 
@@ -162,9 +161,9 @@ impl Codec for PieceCodec {
                     let shifted = |id: usize| if id < SENTENCEPIECE_TOKENS { UNKNOWN } else { id as u32 + 1 };
                     tokens.extend(ids.into_iter().map(shifted));
                 }
-                Numbering::Listed { encoder, .. } => {
+                Numbering::Listed(vocabulary) => {
                     let pieces = self.model.encode(text)?;
-                    tokens.extend(pieces.iter().map(|piece| encoder.get(piece).copied().unwrap_or(UNKNOWN)));
+                    tokens.extend(pieces.iter().map(|piece| vocabulary.number(piece).unwrap_or(UNKNOWN)));
                 }
             }
         }
@@ -178,7 +177,7 @@ impl Codec for PieceCodec {
             }
             match &self.numbering {
                 Numbering::Shifted => self.model.piece((*token as usize).checked_sub(1)?),
-                Numbering::Listed { decoder, .. } => decoder.get(token).map(String::as_str),
+                Numbering::Listed(vocabulary) => vocabulary.text(*token),
             }
         };
         let pieces: Vec<&str> = tokens.iter().filter_map(piece).collect();
