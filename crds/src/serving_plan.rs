@@ -52,6 +52,13 @@ pub struct PlannedModel {
     pub keep: bool,
     /// Requests worked on at once, at least 1.
     pub instances: u32,
+    /// The most texts of requests that are worked on as one, at least 1. Absent in what an older operator wrote, and
+    /// where the spec leaves it to the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_batch: Option<u32>,
+    /// How long a request waits for others to be worked on with. Absent as `max_batch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_delay_milliseconds: Option<u32>,
     /// How speech that is longer than a window is worked on where a request does not say. Absent in what an older
     /// operator wrote, and where the spec leaves it to the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,16 +1,31 @@
 //! The instances of a loaded model: slots over one copy of its weights. A job holds a slot and a blocking thread
 //! until its computation has really stopped, also when its caller has gone away.
+//!
+//! Jobs of texts that wait for a slot are done together by whoever gets one. A job that finds a slot free begins at
+//! once, unless jobs were done together just now: then it waits a little for those who will be back.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+mod batch;
+mod queue;
+mod work;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ostler_inference::engine::{Control, Engine, EngineError, Job, Output};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use self::queue::Queue;
+pub use self::work::panic_message;
+use self::work::work;
+use crate::target::Batching;
 
 /// How many jobs may wait for one slot: more only make everybody late.
 const QUEUE_PER_INSTANCE: usize = 16;
+
+/// How long after jobs were done together their callers are expected back.
+const COMPANY: Duration = Duration::from_secs(1);
 
 /// Why a job gave no output.
 #[derive(Debug, thiserror::Error)]
@@ -34,23 +49,34 @@ pub enum RunError {
 }
 
 /// The slots of one loaded model.
-#[derive(Debug)]
 pub struct Slots {
     semaphore: Arc<Semaphore>,
     waiting: AtomicUsize,
     instances: AtomicUsize,
+    batching: Mutex<Batching>,
+    queue: Queue,
+    /// When a job was last done together with others; `None` since one was done alone.
+    shared_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Slots {
     /// So many jobs at once.
     #[must_use]
-    pub fn new(instances: u32) -> Self {
+    pub fn new(instances: u32, batching: Batching) -> Self {
         let instances = instances.max(1) as usize;
         Self {
             semaphore: Arc::new(Semaphore::new(instances)),
             waiting: AtomicUsize::new(0),
             instances: AtomicUsize::new(instances),
+            batching: Mutex::new(batching),
+            queue: Queue::default(),
+            shared_at: Arc::default(),
         }
+    }
+
+    /// Changes how jobs are put together.
+    pub fn set_batching(&self, batching: Batching) {
+        *lock(&self.batching) = batching;
     }
 
     /// Changes their number. Slots that are to go do so as soon as their jobs are done.
@@ -87,8 +113,9 @@ impl Slots {
             .map_err(|_| RunError::Engine(EngineError::Cancelled))
     }
 
-    /// Runs a job in a slot. `guard` is held until the computation has stopped. When the caller drops the
-    /// future, the job is cancelled; slot, thread and guard are returned once the engine has noticed.
+    /// Runs a job in a slot, together with others of its kind where some wait. `guard` is held until the computation
+    /// has stopped. When the caller drops the future, the job is cancelled; slot, thread and guard are returned once
+    /// the engine has noticed.
     ///
     /// # Errors
     /// See [`RunError`].
@@ -98,30 +125,53 @@ impl Slots {
         job: Job,
         control: Control,
     ) -> Result<Output, RunError> {
-        let permit = self.enter().await?;
         let mut cancel_on_drop = CancelOnDrop(Some(control.clone()));
-        let worker = tokio::task::spawn_blocking(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| guard.as_ref().run(&job, &control)));
-            drop(guard);
-            drop(permit);
-            outcome
-        });
-        let joined = worker.await;
+        let (ticket, mut answer) = self.queue.push(job, control);
+        let answered = tokio::select! {
+            biased;
+            answered = &mut answer => answered,
+            permit = self.enter() => {
+                let permit = permit?;
+                let Batching { most_texts, most_delay } = *lock(&self.batching);
+                if !most_delay.is_zero() && self.has_company() {
+                    // A deadline that has passed means that whoever is there has come.
+                    let _ = timeout(most_delay, ticket.is_full(most_texts)).await;
+                }
+                match ticket.take(most_texts) {
+                    Some(jobs) => {
+                        let shared_at = Arc::clone(&self.shared_at);
+                        *lock(&shared_at) = None;
+                        tokio::task::spawn_blocking(move || {
+                            let is_shared = jobs.len() > 1;
+                            let answers = work(guard.as_ref(), jobs);
+                            drop(guard);
+                            if is_shared {
+                                *lock(&shared_at) = Some(Instant::now());
+                            }
+                            drop(permit);
+                            // Whoever does not listen any more has gone away.
+                            answers.into_iter().for_each(|(reply, answer)| drop(reply.send(answer)));
+                        });
+                    }
+                    // Somebody else has taken the job along, and its answer is on its way.
+                    None => drop(permit),
+                }
+                answer.await
+            }
+        };
         // A control may serve several jobs of one request, so a job that is done does not cancel it.
         cancel_on_drop.0 = None;
-        match joined {
-            Ok(Ok(outcome)) => Ok(outcome?),
-            Ok(Err(panic)) => Err(RunError::Panicked(panic_message(panic.as_ref()))),
-            Err(join) => Err(RunError::Panicked(join.to_string())),
-        }
+        answered.unwrap_or_else(|_| Err(RunError::Panicked("its thread ended".to_owned())))
+    }
+
+    /// Whether jobs were done together just now, so that their callers may be about to ask again.
+    fn has_company(&self) -> bool {
+        lock(&self.shared_at).is_some_and(|at| at.elapsed() < COMPANY)
     }
 }
 
-/// The text of a panic.
-#[must_use]
-pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A place in the queue, given back however the wait ends.
@@ -153,3 +203,6 @@ impl Drop for CancelOnDrop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ use crate::residency::{
     Attempt, Effect, EntryId, Event, Moment, RealMemory, Refusal, Residency, Settings, WaiterId,
 };
 use crate::snapshot::Snapshot;
-use crate::target::{Target, VersionFailure, VersionKey, targets};
+use crate::target::{Batching, Target, VersionFailure, VersionKey, targets};
 use observe::{Sources, observe};
 use transfer::Transfer;
 
@@ -193,7 +193,9 @@ impl Task {
             Command::Plan(plan) => {
                 self.plan_generation = plan.generation;
                 self.least_percent = 0;
-                self.feed(Event::Planned { targets: targets(&plan) })
+                let targets = targets(&plan);
+                self.set_batching(&targets);
+                self.feed(Event::Planned { targets })
             }
             Command::Released(entry) => self.feed(Event::Released { entry }),
             Command::Prepared { entry, attempt, outcome } => {
@@ -214,11 +216,14 @@ impl Task {
             }
             Command::Loaded { entry, attempt, outcome } => match outcome {
                 Ok(engine) => {
-                    let instances = self.targets.get(&entry).map_or(1, |target| target.instances);
+                    let target = self.targets.get(&entry);
+                    let instances = target.map_or(1, |target| target.instances);
+                    let batching = target.map_or(Batching::ALONE, |target| target.batching);
                     if let Some(languages) = engine.spoken_languages() {
                         self.languages.insert(entry, Arc::new(languages));
                     }
-                    self.engines.insert(entry, Loaded { engine, slots: Arc::new(Slots::new(instances)) });
+                    self.engines
+                        .insert(entry, Loaded { engine, slots: Arc::new(Slots::new(instances, batching)) });
                     self.feed(Event::Loaded { entry, attempt })
                 }
                 Err(failure) => self.feed_failure(entry, attempt, failure),

@@ -9,6 +9,13 @@ use ostler_crds::serving_plan::{PlannedArtifact, PlannedModel, PlannedVersion, S
 use ostler_crds::status::FailureLocation;
 use serde::Serialize;
 
+/// The most texts that are worked on as one where the plan does not say: two thirds of what many give are had with 8
+/// already, and nobody waits long for so few.
+const DEFAULT_MAX_BATCH: usize = 16;
+
+/// How long requests wait for others where the plan does not say.
+const DEFAULT_MAX_DELAY: Duration = Duration::from_millis(2);
+
 /// Names one thing that can be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,6 +81,8 @@ pub struct Target {
     pub keep: bool,
     /// Requests worked on at once.
     pub instances: u32,
+    /// How requests are worked on together.
+    pub batching: Batching,
     /// The most bytes that all versions of its model take together.
     pub model_limit_bytes: Option<u64>,
     /// The most bytes that all models of its task take together.
@@ -134,6 +143,7 @@ fn present(
         load: model.load,
         keep: model.keep,
         instances: model.instances.max(1),
+        batching: Batching::of(model),
         model_limit_bytes: model.memory_limit_bytes,
         task_limit_bytes: plan.task_limit_bytes.get(&model.task).copied(),
         idle_time: model.idle_seconds.map(|seconds| Duration::from_secs(seconds.into())),
@@ -155,6 +165,30 @@ fn retired(present: &Target, artifact: &PlannedArtifact) -> Vec<Target> {
         ..present.clone()
     });
     retired.collect()
+}
+
+/// How requests of texts are worked on together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batching {
+    /// The most texts of requests that are worked on as one; 1 works on each request alone.
+    pub most_texts: usize,
+    /// How long a request that could be worked on waits for others to come along, while there are others.
+    pub most_delay: Duration,
+}
+
+impl Batching {
+    /// Each request is worked on alone.
+    pub const ALONE: Self = Self { most_texts: 1, most_delay: Duration::ZERO };
+
+    /// What a plan says, or leaves to the defaults.
+    fn of(model: &PlannedModel) -> Self {
+        Self {
+            most_texts: model.max_batch.map_or(DEFAULT_MAX_BATCH, |most| most.max(1) as usize),
+            most_delay: model
+                .max_delay_milliseconds
+                .map_or(DEFAULT_MAX_DELAY, |delay| Duration::from_millis(delay.into())),
+        }
+    }
 }
 
 /// Why a target could not be fetched or loaded.

@@ -85,6 +85,8 @@ pub fn model(name: &str, task: Task) -> ModelBuilder {
         load: LoadPolicy::Lazy,
         keep: false,
         instances: 1,
+        max_batch: None,
+        max_delay_milliseconds: None,
         long_form: None,
         memory_limit: None,
         idle_seconds: None,

@@ -1,6 +1,7 @@
 //! The models, their versions and their weights.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use super::SpecError;
 use super::memory::amount;
@@ -18,6 +19,10 @@ const MAX_VERSIONS: usize = 8;
 const MAX_LANGUAGE_PAIRS: usize = 64;
 /// Most requests worked on at once, as in the CRD.
 const MAX_INSTANCES: u32 = 64;
+/// The most texts that are worked on as one.
+const MAX_BATCH: u32 = 256;
+/// The longest that requests wait for others.
+const MAX_DELAY_MILLISECONDS: u32 = 1000;
 /// The longest idle time in seconds, as in the CRD: a year.
 const MAX_IDLE_SECONDS: u32 = 31_536_000;
 
@@ -37,6 +42,10 @@ pub struct CheckedModel {
     pub keep: bool,
     /// Requests worked on at once, at least 1.
     pub instances: u32,
+    /// The most texts that are worked on as one.
+    pub max_batch: Option<u32>,
+    /// How long a request waits for others to be worked on with.
+    pub max_delay_milliseconds: Option<u32>,
     /// How long speech is worked on where a request does not say; `None` of other tasks, and where nobody said.
     pub long_form: Option<LongForm>,
     /// The most bytes that all its versions and language pairs take together.
@@ -111,6 +120,7 @@ fn model(path: &str, spec: &ModelSpec) -> Result<CheckedModel, SpecError> {
     let instances = instances.ok_or_else(|| {
         SpecError::out_of_range(&format!("{path}.instances"), spec.instances, "write 1 to 64")
     })?;
+    let (max_batch, max_delay_milliseconds) = batching(path, spec)?;
     if let (Some(long_form), true) = (spec.long_form, spec.task != Task::AutomaticSpeechRecognition) {
         let expectation = "it is for models of task automatic-speech-recognition, leave it out";
         return Err(SpecError::out_of_range(&format!("{path}.longForm"), long_form, expectation));
@@ -132,6 +142,8 @@ fn model(path: &str, spec: &ModelSpec) -> Result<CheckedModel, SpecError> {
         load: spec.load,
         keep: spec.keep,
         instances,
+        max_batch,
+        max_delay_milliseconds,
         long_form: spec.long_form,
         memory_limit_bytes: spec.memory_limit.as_ref().map(memory_limit).transpose()?,
         idle_seconds: spec.idle_seconds.map(|seconds| idle_seconds(path, seconds)).transpose()?,
@@ -140,6 +152,24 @@ fn model(path: &str, spec: &ModelSpec) -> Result<CheckedModel, SpecError> {
         fallback,
         versions,
     })
+}
+
+/// The fields that say how requests of texts are worked on together.
+fn batching(path: &str, spec: &ModelSpec) -> Result<(Option<u32>, Option<u32>), SpecError> {
+    let read = |field: &str, value: i32, range: RangeInclusive<u32>, expectation| {
+        let field = format!("{path}.{field}");
+        if spec.task == Task::AutomaticSpeechRecognition {
+            let expectation = "it is for models that read texts, leave it out";
+            return Err(SpecError::out_of_range(&field, value, expectation));
+        }
+        let checked = u32::try_from(value).ok().filter(|value| range.contains(value));
+        checked.ok_or_else(|| SpecError::out_of_range(&field, value, expectation))
+    };
+    let most = spec.max_batch.map(|value| read("maxBatch", value, 1..=MAX_BATCH, "write 1 to 256"));
+    let delay = spec.max_delay_milliseconds;
+    let delay =
+        delay.map(|value| read("maxDelayMilliseconds", value, 0..=MAX_DELAY_MILLISECONDS, "write 0 to 1000"));
+    Ok((most.transpose()?, delay.transpose()?))
 }
 
 fn idle_seconds(path: &str, seconds: i32) -> Result<u32, SpecError> {

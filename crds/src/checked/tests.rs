@@ -53,6 +53,14 @@ fn what_is_wrong_with_models_is_named_by_its_path() {
             vec![model("x", json!({"longForm": "batched"}))],
             "spec.models[0].longForm: batched is not allowed: it is for models of task automatic-speech-recognition",
         ),
+        (
+            vec![model("x", json!({"task": "automatic-speech-recognition", "maxBatch": 4}))],
+            "spec.models[0].maxBatch: 4 is not allowed: it is for models that read texts, leave it out",
+        ),
+        (
+            vec![model("x", json!({"maxDelayMilliseconds": 1001}))],
+            "spec.models[0].maxDelayMilliseconds: 1001 is not allowed: write 0 to 1000",
+        ),
         (vec![whisper(), whisper()], "spec.models[1].name: \"whisper\" occurs twice"),
         (vec![model("Whisper", json!({}))], "spec.models[0].name: model name \"Whisper\""),
         (vec![model("x", json!({"versions": []}))], "spec.models[0].versions: 0 is not allowed"),

@@ -26,7 +26,9 @@ use crate::quantity::QuantityText;
     validation = Rule::new("!has(self.languagePairs) || self.languagePairs.size() == 0 || self.task == 'translation'")
         .message("languagePairs is for models of task translation: leave it out"),
     validation = Rule::new("!has(self.longForm) || self.task == 'automatic-speech-recognition'")
-        .message("longForm is for models of task automatic-speech-recognition: leave it out")
+        .message("longForm is for models of task automatic-speech-recognition: leave it out"),
+    validation = Rule::new("(!has(self.maxBatch) && !has(self.maxDelayMilliseconds)) || self.task != 'automatic-speech-recognition'")
+        .message("maxBatch and maxDelayMilliseconds are for models that read texts: leave them out")
 )]
 pub struct ModelSpec {
     /// The name that clients ask for, such as `whisper`: lower-case letters, digits and `-`, at most 63.
@@ -50,6 +52,18 @@ pub struct ModelSpec {
     #[x_kube(validation = Rule::new("self >= 1 && self <= 64")
         .message("instances must be from 1 to 64"))]
     pub instances: i32,
+    /// The most texts of requests that the model works on as one while others wait, 1 to 256, by default 16; 1 works on
+    /// each request alone. No answer changes by it. For models that read texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 256")
+        .message("maxBatch must be from 1 to 256; leave it out for 16"))]
+    pub max_batch: Option<i32>,
+    /// How many milliseconds a request that could be worked on waits for others to come along, 0 to 1000, by default 2.
+    /// Only requests that follow others which were worked on together wait. For models that read texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 1000")
+        .message("maxDelayMilliseconds must be from 0 to 1000; leave it out for 2"))]
+    pub max_delay_milliseconds: Option<i32>,
     /// The most memory that all versions and language pairs of this model take together, such as `3Gi`. Within it the
     /// least recently used are evicted for others of the same model; a version that takes more alone fails as `TooLarge`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

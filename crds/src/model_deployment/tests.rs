@@ -105,6 +105,13 @@ fn every_rule_refuses_with_words_that_say_what_to_write() {
             json!("batched"),
             "longForm is for models of task automatic-speech-recognition",
         ),
+        (
+            "/spec/models/0/maxBatch",
+            json!(4),
+            "maxBatch and maxDelayMilliseconds are for models that read texts",
+        ),
+        ("/spec/models/1/maxBatch", json!(0), "maxBatch must be from 1 to 256"),
+        ("/spec/models/1/maxDelayMilliseconds", json!(1001), "maxDelayMilliseconds must be from 0 to 1000"),
         ("/spec/models/1/languagePairs", json!(["german"]), "SOURCE-TARGET"),
         ("/spec/models/1/languagePairs", json!([]), "needs languagePairs"),
         ("/spec/models/0/defaultVersion", json!("v9"), "defaultVersion must be the name of one"),

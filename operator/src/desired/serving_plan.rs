@@ -43,6 +43,8 @@ fn planned_model(model: &CheckedModel, pins: &Pins) -> PlannedModel {
         load: model.load,
         keep: model.keep,
         instances: model.instances,
+        max_batch: model.max_batch,
+        max_delay_milliseconds: model.max_delay_milliseconds,
         long_form: model.long_form,
         memory_limit_bytes: model.memory_limit_bytes,
         idle_seconds: model.idle_seconds,

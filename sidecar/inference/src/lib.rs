@@ -20,7 +20,7 @@ pub mod processor;
 pub mod sentencepiece;
 pub mod seq2seq;
 pub mod text;
-mod token_table;
+pub mod token_table;
 pub mod tokenize;
 pub mod weights;
 pub mod whisper;

@@ -15,6 +15,17 @@ use crate::residency::{Attempt, Effect, EntryId, Event, WaiterId};
 use crate::target::{Target, VersionFailure, VersionKey};
 
 impl Task {
+    /// Works on requests of loaded versions together as another plan says. Nothing of what is loaded changes by it.
+    pub(super) fn set_batching(&mut self, targets: &[Target]) {
+        for (entry, target) in &mut self.targets {
+            let Some(planned) = targets.iter().find(|planned| planned.key == target.key) else { continue };
+            target.batching = planned.batching;
+            if let Some(loaded) = self.engines.get(entry) {
+                loaded.slots.set_batching(planned.batching);
+            }
+        }
+    }
+
     pub(super) fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Prepare { entry, attempt, target } => self.prepare(entry, attempt, target),

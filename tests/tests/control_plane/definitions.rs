@@ -134,6 +134,9 @@ async fn every_rule_is_enforced_with_words_that_say_what_to_write() {
             "longForm is for models of task automatic-speech-recognition",
         ),
         (format!("{first}/longForm"), json!("Batched"), "Unsupported value"),
+        (format!("{first}/maxBatch"), json!(4), "are for models that read texts"),
+        ("/spec/models/1/maxBatch".to_owned(), json!(257), "maxBatch must be from 1 to 256"),
+        ("/spec/models/1/maxDelayMilliseconds".to_owned(), json!(-1), "must be from 0 to 1000"),
         (
             "/spec/models/1/languagePairs".to_owned(),
             json!(["german"]),

@@ -14,7 +14,7 @@ use super::super::{
     WaiterId,
 };
 use super::bug::{Bug, NO_BUG};
-use crate::target::{Target, VersionFailure, VersionKey};
+use crate::target::{Batching, Target, VersionFailure, VersionKey};
 
 /// The budget of every world.
 pub(super) const BUDGET: Budget = Budget { bytes: 100, evict_above_percent: 80, evict_to_percent: 70 };
@@ -47,6 +47,7 @@ pub(super) fn target(model: &str, size: u64, pin: u32) -> Target {
         load: LoadPolicy::Lazy,
         keep: false,
         instances: 1,
+        batching: Batching::ALONE,
         model_limit_bytes: None,
         task_limit_bytes: None,
         idle_time: None,
