@@ -38,15 +38,19 @@ mod fields;
 mod fixtures;
 mod headers;
 mod health;
+mod held_loads;
 mod json_body;
 mod language_choice;
 mod languages;
 mod libretranslate_body;
+mod load_comments;
 mod model_choice;
 mod models;
 mod multipart;
+mod prefer;
 mod progress;
 mod provenance;
+mod respond_async;
 mod score;
 mod score_form;
 pub mod server;
@@ -60,6 +64,7 @@ mod transcript_body;
 mod transcript_events;
 mod translate;
 mod translate_form;
+mod version_progress;
 
 /// The serving listener: what clients call.
 pub fn app(state: AppState) -> Router {
@@ -83,7 +88,7 @@ pub fn app(state: AppState) -> Router {
     let vllm = guard(vllm, &api).layer(middleware::map_response(error::as_vllm));
     // Streams of progress last as long as their clients like, so no deadline and no place among the requests.
     let metrics = state.metrics.clone();
-    let progress = Router::new().route("/progress", get(progress::progress)).with_state(state);
+    let progress = progress_pages(state);
     finish(openai.merge(libretranslate).merge(vllm).merge(progress), metrics)
 }
 
@@ -94,9 +99,19 @@ pub fn status_app(state: AppState) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
-        .route("/progress", get(progress::progress))
-        .with_state(state);
+        .with_state(state.clone())
+        .merge(progress_pages(state));
     finish(router, metrics)
+}
+
+/// Where everybody may see how far loads are.
+fn progress_pages(state: AppState) -> Router {
+    Router::new()
+        .route("/progress", get(progress::progress))
+        .route("/progress/{version}", get(version_progress::of_version))
+        .route("/progress/{version}/{pair}", get(version_progress::of_pair))
+        .layer(middleware::map_response(error::as_problem))
+        .with_state(state)
 }
 
 /// What every endpoint of a protocol has: a place among the requests, a deadline, a panic that ends no process.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use ostler_crds::names::Dtype;
-use ostler_inference::engine::Engine;
+use ostler_crds::status::FailureLocation;
+use ostler_inference::engine::{Engine, EngineError};
 
+use crate::causes::with_causes;
 use crate::residency::Footprint;
 use crate::target::{Target, VersionFailure};
 
@@ -47,9 +49,24 @@ pub trait Loader: Send + Sync + 'static {
         target.dtype
     }
 
-    /// Reads the files into an engine and proves it with its canary job. It blocks: call it on a blocking thread.
+    /// Reads the files into an engine. It blocks: call it on a blocking thread.
     ///
     /// # Errors
     /// A failure whose location is `Load`.
     fn load(&self, target: &Target, prepared: &Prepared) -> Result<Arc<dyn Engine>, VersionFailure>;
+
+    /// Proves an engine with its canary job. It blocks too.
+    ///
+    /// # Errors
+    /// A failure whose location is `Load`.
+    fn prove(&self, engine: &dyn Engine) -> Result<(), VersionFailure> {
+        engine.canary().map_err(|error| VersionFailure {
+            location: FailureLocation::Load,
+            reason: if matches!(error, EngineError::NotFinite(_)) { "NotFinite" } else { "CanaryFailed" }
+                .to_owned(),
+            message: format!("the first job after loading failed: {}", with_causes(&error)),
+            retryable: false,
+            retry_after: None,
+        })
+    }
 }

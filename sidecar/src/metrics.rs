@@ -42,6 +42,7 @@ struct Families {
     version_failure: IntGaugeVec,
     resident_bytes: IntGaugeVec,
     retired_resident_bytes: IntGaugeVec,
+    version_percent: IntGaugeVec,
     budget_bytes: IntGauge,
     reserved_bytes: IntGauge,
     waiting_requests: IntGauge,
@@ -177,6 +178,11 @@ impl Families {
                 "Bytes reserved for the earlier pins of a version that were asked for by commit.",
                 &version,
             )?,
+            version_percent: gauges(
+                "ostler_version_progress_percent",
+                "How far a version is on its way into memory; 100 once it is there.",
+                &version,
+            )?,
             budget_bytes: gauge("ostler_memory_budget_bytes", "The memory that models may use.")?,
             reserved_bytes: gauge("ostler_memory_reserved_bytes", "Bytes reserved of the budget.")?,
             waiting_requests: gauge("ostler_waiting_requests", "Requests that wait for a version to load.")?,
@@ -210,6 +216,7 @@ impl Families {
         self.version_failure.reset();
         self.resident_bytes.reset();
         self.retired_resident_bytes.reset();
+        self.version_percent.reset();
         for retired in &snapshot.retired {
             let bytes = self.retired_resident_bytes.with_label_values(&labels(&retired.key));
             bytes.add(clamp(retired.resident_bytes));
@@ -217,6 +224,7 @@ impl Families {
         for version in &snapshot.versions {
             let labels = labels(&version.key);
             let [model, name, pair] = labels;
+            self.version_percent.with_label_values(&labels).set(i64::from(version.percent));
             self.resident_bytes.with_label_values(&labels).set(clamp(version.resident_bytes));
             self.version_state.with_label_values(&[model, name, pair, state_label(version.state)]).set(1);
             if let Some(failure) = &version.last_failure {

@@ -9,7 +9,7 @@ use ostler_artifacts::{ArtifactError, Cache, FileEntry, Transfer, digest_folder,
 use ostler_crds::names::{Dtype, StorageUri, Task};
 use ostler_crds::status::FailureLocation;
 use ostler_hub::HubClient;
-use ostler_inference::engine::{Engine, EngineError};
+use ostler_inference::engine::Engine;
 use ostler_inference::files;
 use ostler_inference::load::{self, LoadError, LoadOptions, PackedCache, PackedEvent, PicklePolicy};
 use ostler_inference::processor::Processor;
@@ -158,7 +158,6 @@ impl Loader for ModelLoader {
         let packed = self.packed_cache(target, prepared);
         let options = LoadOptions { packed, ..self.options(target) };
         let engine = load::load(&prepared.folder, target.task, &options).map_err(|error| of_load(&error))?;
-        engine.canary().map_err(|error| of_canary(&error))?;
         Ok(Arc::from(engine))
     }
 }
@@ -206,13 +205,4 @@ fn of_load(error: &LoadError) -> VersionFailure {
     // What the system refused now it may grant later; what the files say, they will say again.
     let retryable = matches!(error, LoadError::Io { .. } | LoadError::Memory { .. } | LoadError::Compute(_));
     failure(FailureLocation::Load, error.reason(), with_causes(error), retryable)
-}
-
-fn of_canary(error: &EngineError) -> VersionFailure {
-    let reason = match error {
-        EngineError::NotFinite(_) => "NotFinite",
-        _ => "CanaryFailed",
-    };
-    let message = format!("the first job after loading failed: {}", with_causes(error));
-    failure(FailureLocation::Load, reason, message, false)
 }

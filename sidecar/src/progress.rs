@@ -7,7 +7,7 @@ use ostler_crds::status::VersionState;
 
 use crate::loader::Transferred;
 use crate::residency::Moment;
-use crate::snapshot::TransferSnapshot;
+use crate::snapshot::{Stage, TransferSnapshot};
 
 /// The speed is the mean of so long a time.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -54,6 +54,11 @@ impl Meter {
         }
     }
 
+    /// Whether everything is here; `None` while nobody knows how much there is.
+    pub(crate) fn is_complete(&self) -> Option<bool> {
+        self.total_bytes.map(|total| self.completed_bytes >= total)
+    }
+
     /// How much of it is done, from 0 to 1.
     pub(crate) fn fraction(&self) -> f64 {
         match self.total_bytes {
@@ -70,6 +75,41 @@ impl Meter {
         let seconds = last.saturating_sub(*first).as_secs_f64();
         if seconds <= 0.0 { -1 } else { ((after - before) as f64 / seconds) as i64 }
     }
+}
+
+/// What is being done for a version in a state; `is_loaded` says that its weights are in memory already.
+pub(crate) fn stage(state: VersionState, transfer: Option<&Meter>, is_loaded: bool) -> Option<Stage> {
+    match state {
+        VersionState::Downloading => Some(match transfer.and_then(Meter::is_complete) {
+            None => Stage::Resolve,
+            Some(false) => Stage::Download,
+            Some(true) => Stage::Verify,
+        }),
+        VersionState::Loading => Some(if is_loaded { Stage::WarmUp } else { Stage::Load }),
+        VersionState::Remote | VersionState::Cached | VersionState::Loaded | VersionState::FailedToLoad => {
+            None
+        }
+    }
+}
+
+/// How far one version is on its way into memory, in whole percent: 100 only once it is there. Fetching is the most of
+/// it; how long reading weights takes yet is not known. `least` is what was reported before.
+pub(crate) fn version_percent(
+    state: VersionState,
+    stage: Option<Stage>,
+    transfer: Option<&Meter>,
+    least: u8,
+) -> u8 {
+    let percent = match (state, stage) {
+        (VersionState::Loaded, _) => 100,
+        (_, Some(Stage::Resolve)) => 0,
+        (_, Some(Stage::Download)) => (FETCH_SHARE * 100.0 * transfer.map_or(0.0, Meter::fraction)) as u8,
+        (_, Some(Stage::Verify)) | (VersionState::Cached, None) => 90,
+        (_, Some(Stage::Load)) => 92,
+        (_, Some(Stage::WarmUp)) => 97,
+        (_, None) => 0,
+    };
+    percent.max(least)
 }
 
 /// How far one version is on its way to being loaded, from 0 to 1.
@@ -124,6 +164,35 @@ mod tests {
             meter.record(moment, transferred);
         }
         assert_eq!(meter.snapshot().completed_bytes, 400);
+    }
+
+    #[test]
+    fn a_version_passes_its_stages_in_order_and_its_percent_never_falls() {
+        use VersionState::{Cached, Downloading, FailedToLoad, Loaded, Loading, Remote};
+        let mut meter = Meter::default();
+        let mut least = 0;
+        let mut look = |state, meter: &Meter, is_loaded| {
+            let stage = stage(state, Some(meter), is_loaded);
+            least = version_percent(state, stage, Some(meter), least);
+            (stage, least)
+        };
+        assert_eq!(look(Remote, &meter, false), (None, 0));
+        assert_eq!(look(Downloading, &meter, false), (Some(Stage::Resolve), 0));
+        for (completed, stage, percent) in [(100, Stage::Download, 9), (500, Stage::Download, 45)] {
+            let (moment, transferred) = at(completed, completed);
+            meter.record(moment, transferred);
+            assert_eq!(look(Downloading, &meter, false), (Some(stage), percent));
+        }
+        // A failure, and the next try, which goes on where the last one ended.
+        assert_eq!(look(FailedToLoad, &meter, false), (None, 45));
+        assert_eq!(look(Downloading, &Meter::default(), false), (Some(Stage::Resolve), 45));
+        let (moment, transferred) = at(1000, 1000);
+        meter.record(moment, transferred);
+        assert_eq!(look(Downloading, &meter, false), (Some(Stage::Verify), 90));
+        assert_eq!(look(Cached, &meter, false), (None, 90));
+        assert_eq!(look(Loading, &meter, false), (Some(Stage::Load), 92));
+        assert_eq!(look(Loading, &meter, true), (Some(Stage::WarmUp), 97));
+        assert_eq!(look(Loaded, &meter, false), (None, 100));
     }
 
     #[test]

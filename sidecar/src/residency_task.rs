@@ -4,7 +4,7 @@ mod effects;
 mod observe;
 mod transfer;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Released(EntryId),
     /// A preparation ended.
     Prepared { entry: EntryId, attempt: Attempt, outcome: Result<Prepared, VersionFailure> },
+    /// Weights are in memory, and the engine is being proved.
+    Proving(EntryId),
     /// A load ended.
     Loaded { entry: EntryId, attempt: Attempt, outcome: Result<Arc<dyn Engine>, VersionFailure> },
     /// An engine's memory is free.
@@ -86,6 +88,8 @@ pub(crate) fn start(
         prepared: HashMap::new(),
         engines: HashMap::new(),
         languages: HashMap::new(),
+        unproved: HashSet::new(),
+        percents: HashMap::new(),
         targets: HashMap::new(),
         plan_generation: 0,
         least_percent: 0,
@@ -138,6 +142,10 @@ struct Task {
     engines: HashMap<EntryId, Loaded>,
     /// What loaded models said, which stays true while their files are the same.
     languages: HashMap<EntryId, Arc<SpokenLanguages>>,
+    /// What is in memory and not proved yet.
+    unproved: HashSet<EntryId>,
+    /// How far each entry is on its way into memory.
+    percents: HashMap<EntryId, u8>,
     targets: HashMap<EntryId, Target>,
     plan_generation: i64,
     least_percent: u8,
@@ -214,25 +222,40 @@ impl Task {
                     Err(failure) => self.feed_failure(entry, attempt, failure),
                 }
             }
-            Command::Loaded { entry, attempt, outcome } => match outcome {
-                Ok(engine) => {
-                    let target = self.targets.get(&entry);
-                    let instances = target.map_or(1, |target| target.instances);
-                    let batching = target.map_or(Batching::ALONE, |target| target.batching);
-                    if let Some(languages) = engine.spoken_languages() {
-                        self.languages.insert(entry, Arc::new(languages));
-                    }
-                    self.engines
-                        .insert(entry, Loaded { engine, slots: Arc::new(Slots::new(instances, batching)) });
-                    self.feed(Event::Loaded { entry, attempt })
-                }
-                Err(failure) => self.feed_failure(entry, attempt, failure),
-            },
+            Command::Proving(entry) => {
+                self.unproved.insert(entry);
+                self.publish();
+                false
+            }
+            Command::Loaded { entry, attempt, outcome } => self.end_load(entry, attempt, outcome),
             Command::Freed(entry) => self.feed(Event::Freed { entry }),
             Command::Measured(memory) => {
                 self.memory.send_replace(Some(memory));
                 self.feed(Event::Measured { memory })
             }
+        }
+    }
+
+    fn end_load(
+        &mut self,
+        entry: EntryId,
+        attempt: Attempt,
+        outcome: Result<Arc<dyn Engine>, VersionFailure>,
+    ) -> bool {
+        self.unproved.remove(&entry);
+        match outcome {
+            Ok(engine) => {
+                let target = self.targets.get(&entry);
+                let instances = target.map_or(1, |target| target.instances);
+                let batching = target.map_or(Batching::ALONE, |target| target.batching);
+                if let Some(languages) = engine.spoken_languages() {
+                    self.languages.insert(entry, Arc::new(languages));
+                }
+                self.engines
+                    .insert(entry, Loaded { engine, slots: Arc::new(Slots::new(instances, batching)) });
+                self.feed(Event::Loaded { entry, attempt })
+            }
+            Err(failure) => self.feed_failure(entry, attempt, failure),
         }
     }
 
@@ -294,16 +317,19 @@ impl Task {
     }
 
     fn publish(&mut self) {
-        let snapshot = observe(&Sources {
+        let (snapshot, percents) = observe(&Sources {
             residency: &self.residency,
             meters: &self.meters,
             prepared: &self.prepared,
             languages: &self.languages,
+            unproved: &self.unproved,
+            percents: &self.percents,
             started_at: self.started_at,
             plan_generation: self.plan_generation,
             budget_bytes: self.budget_bytes,
             least_percent: self.least_percent,
         });
+        self.percents = percents;
         self.least_percent = snapshot.progress_percent;
         self.snapshots.send_if_modified(|current| {
             let is_changed = **current != snapshot;

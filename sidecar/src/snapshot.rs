@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use ostler_crds::names::{Dtype, LoadPolicy, Task};
 use ostler_crds::status::{FailureLocation, VersionState};
 use ostler_inference::engine::SpokenLanguages;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::target::VersionKey;
 
@@ -28,9 +28,59 @@ pub struct Snapshot {
     pub waiting_requests: usize,
     /// Every model version, and every language pair of it, in the plan's order: its present pin.
     pub versions: Vec<VersionSnapshot>,
-    /// The pins of their histories that somebody has asked for: on their way, in memory, or failed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// The pins of their histories. Those that nobody has asked for are not shown.
+    #[serde(skip_serializing_if = "is_untouched", serialize_with = "touched")]
     pub retired: Vec<VersionSnapshot>,
+}
+
+impl Snapshot {
+    /// The present pin of a version, or one of its history.
+    #[must_use]
+    pub fn version(&self, key: &VersionKey) -> Option<&VersionSnapshot> {
+        let pins = if key.retired.is_some() { &self.retired } else { &self.versions };
+        pins.iter().find(|version| version.key == *key)
+    }
+}
+
+fn asked_for(retired: &[VersionSnapshot]) -> impl Iterator<Item = &VersionSnapshot> {
+    retired.iter().filter(|version| version.state != VersionState::Remote)
+}
+
+fn is_untouched(retired: &[VersionSnapshot]) -> bool {
+    asked_for(retired).next().is_none()
+}
+
+fn touched<S: Serializer>(retired: &[VersionSnapshot], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(asked_for(retired))
+}
+
+/// What is being done for a version that is on its way into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Stage {
+    /// The Hub is asked which files the commit has, and the cache which of them are there.
+    Resolve,
+    /// Files are fetched.
+    Download,
+    /// The last of them are verified, and what they will take in memory is read from their headers.
+    Verify,
+    /// Weights are read into memory.
+    Load,
+    /// A first small job shows that it computes finite numbers.
+    WarmUp,
+}
+
+impl Stage {
+    /// What is being done, in a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolving",
+            Self::Download => "downloading",
+            Self::Verify => "verifying",
+            Self::Load => "loading",
+            Self::WarmUp => "warming up",
+        }
+    }
 }
 
 /// One model version, or one language pair of it.
@@ -50,6 +100,12 @@ pub struct VersionSnapshot {
     pub revision: String,
     /// Where it stands.
     pub state: VersionState,
+    /// What is being done for it, while it is on its way into memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// How far it is on its way into memory, in percent: 100 once it is there. It never falls, over failures too, until
+    /// it leaves memory.
+    pub percent: u8,
     /// Whether it has been loaded and proved at least once.
     pub proven: bool,
     /// The bytes that it holds in memory.

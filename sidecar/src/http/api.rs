@@ -9,6 +9,7 @@ use ostler_inference::engine::{Control, Job, Output};
 
 use super::admission::Admission;
 use super::error::{ApiError, Attempt};
+use super::held_loads::HeldLoads;
 use super::provenance;
 use crate::lease::{Lease, Provenance};
 use crate::manager::AcquireError;
@@ -16,7 +17,7 @@ use crate::pool::RunError;
 use crate::residency::FailedAttempt;
 use crate::routing::{self, Request, RouteError};
 use crate::state::AppState;
-use crate::target::VersionFailure;
+use crate::target::{VersionFailure, VersionKey};
 
 /// When a client may ask again for a version that only a change of the plan can help.
 const AFTER_A_CHANGE: Duration = Duration::from_secs(60);
@@ -26,12 +27,13 @@ const AFTER_A_CHANGE: Duration = Duration::from_secs(60);
 pub(super) struct Api {
     pub(super) app: AppState,
     pub(super) admission: Arc<Admission>,
+    pub(super) held_loads: HeldLoads,
 }
 
 impl Api {
     pub(super) fn new(app: AppState) -> Self {
         let admission = Arc::new(Admission::new(&app.limits));
-        Self { app, admission }
+        Self { app, admission, held_loads: HeldLoads::default() }
     }
 
     /// Whether the plan has a version for the request, before anything is done for it.
@@ -40,6 +42,15 @@ impl Api {
     /// [`ApiError::UnknownModel`], [`ApiError::UnknownLanguagePair`].
     pub(super) fn check_route(&self, request: &Request) -> Result<(), ApiError> {
         routing::candidates(&self.app.manager.plan(), request).map(|_| ()).map_err(route_error)
+    }
+
+    /// The version that routing chooses for the request.
+    ///
+    /// # Errors
+    /// As [`Api::check_route`].
+    pub(super) fn chosen(&self, request: &Request) -> Result<VersionKey, ApiError> {
+        let candidates = routing::candidates(&self.app.manager.plan(), request).map_err(route_error)?;
+        candidates.into_iter().next().ok_or(ApiError::Internal)
     }
 
     /// Acquires a version for the request.
@@ -95,7 +106,7 @@ pub(super) fn wrong_output(expected: Task) -> ApiError {
     ApiError::Internal
 }
 
-fn route_error(error: RouteError) -> ApiError {
+pub(super) fn route_error(error: RouteError) -> ApiError {
     let message = error.to_string();
     match error {
         RouteError::UnknownModel { .. } | RouteError::UnknownVersion { .. } => {
@@ -108,7 +119,7 @@ fn route_error(error: RouteError) -> ApiError {
     }
 }
 
-fn acquire_error(error: AcquireError) -> ApiError {
+pub(super) fn acquire_error(error: AcquireError) -> ApiError {
     let message = error.to_string();
     match error {
         AcquireError::Route(error) => route_error(error),

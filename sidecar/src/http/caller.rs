@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::headers;
+use super::prefer::{self, Preference};
 
 /// The longest request id taken over from a client, in bytes.
 const MAX_REQUEST_ID_LENGTH: usize = 128;
@@ -28,6 +29,8 @@ pub(super) struct Caller {
     pub(super) model: Option<String>,
     /// `x-ostler-version`, and `@` with `x-ostler-revision` where that is sent back too.
     pub(super) version: Option<String>,
+    /// `prefer`.
+    pub(super) preference: Preference,
 }
 
 impl Caller {
@@ -58,6 +61,7 @@ fn read(headers: &HeaderMap, request_id: Option<RequestId>) -> Caller {
         subject: text(headers::SUBJECT),
         model: text(headers::MODEL),
         version: join(text(headers::VERSION), text(headers::REVISION)),
+        preference: prefer::read(headers),
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) async fn classify(
     let capable = of_task(&plan, Task::TextClassification, model.as_ref())?;
     let model = capable.first().map(|model| model.name.clone()).ok_or(ApiError::Internal)?;
     let request = routing::Request { model, language_pair: None, version, subject: caller.subject(None) };
+    api.loaded_or_deferred(caller, &request).await?;
     let count = texts.len();
     let lease = api.acquire(request).await?;
     let job = Job::Classify(ClassifyJob { texts });

@@ -39,6 +39,7 @@ pub(super) async fn embed(
     let model = capable.first().map(|model| model.name.clone()).ok_or(ApiError::Internal)?;
     let request =
         routing::Request { model, language_pair: None, version, subject: caller.subject(asked.user) };
+    api.loaded_or_deferred(caller, &request).await?;
     let count = job.texts.len();
     let lease = api.acquire(request).await?;
     match api::run(&lease, Job::Embed(job), asked.names).await? {

@@ -130,6 +130,9 @@ pub(super) enum ApiError {
         /// How long a request may take.
         allowed: Duration,
     },
+    /// No failure: the client asked to be told rather than to wait, and asks again later.
+    #[error("the version is being loaded; see {} and ask again", .0.location)]
+    Deferred(Box<Deferred>),
     /// The process is on its way out.
     #[error("this replica is shutting down; ask another one")]
     ShuttingDown,
@@ -142,6 +145,17 @@ pub(super) enum ApiError {
     /// A bug: a panic, or an answer of the wrong kind.
     #[error("internal error; the log has the request id")]
     Internal,
+}
+
+/// What a client is told whose request is not answered yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Deferred {
+    /// Where to see how far it is.
+    pub(super) location: String,
+    /// When to look, or to ask again.
+    pub(super) retry_after: Duration,
+    /// How far it is now.
+    pub(super) progress: serde_json::Value,
 }
 
 /// What became of one version that was tried.
@@ -188,6 +202,7 @@ impl ApiError {
             Self::Busy { .. } => (429, "Busy", "rate_limit_exceeded"),
             Self::ModelUnavailable { .. } => (503, "ModelUnavailable", "model_unavailable"),
             Self::DeadlineExceeded { .. } => (504, "DeadlineExceeded", "deadline_exceeded"),
+            Self::Deferred(_) => (202, "Deferred", "deferred"),
             Self::ShuttingDown => (503, "ShuttingDown", "shutting_down"),
             Self::ComputeFailed { .. } => (500, "ComputeFailed", "compute_failed"),
             Self::Internal => (500, "Internal", "internal_error"),
@@ -224,6 +239,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy { retry_after, .. } | Self::ModelUnavailable { retry_after, .. } => Some(*retry_after),
+            Self::Deferred(deferred) => Some(deferred.retry_after),
             Self::ShuttingDown => Some(Duration::from_secs(1)),
             _ => None,
         }

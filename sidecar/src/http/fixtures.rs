@@ -14,8 +14,9 @@ use ostler_inference::engine::{
     Translation,
 };
 use serde_json::json;
+use tokio::sync::watch;
 
-use crate::loader::{Loader, OnTransfer, Prepared};
+use crate::loader::{Loader, OnTransfer, Prepared, Transferred};
 use crate::manager::Manager;
 use crate::metrics::Metrics;
 use crate::residency::{Budget, Footprint, Settings};
@@ -96,7 +97,16 @@ pub(super) fn plan_with_broken(versions: &[&str], fallback: &[&str]) -> ServingP
 
 /// State over a plan whose engines answer at once with fixed answers.
 pub(super) fn state(plan: ServingPlan, limits: Limits) -> (AppState, Arc<FakeLoader>) {
-    let loader = Arc::new(FakeLoader::default());
+    state_over(FakeLoader::default(), plan, limits)
+}
+
+/// The same over a loader.
+pub(super) fn state_over(
+    loader: FakeLoader,
+    plan: ServingPlan,
+    limits: Limits,
+) -> (AppState, Arc<FakeLoader>) {
+    let loader = Arc::new(loader);
     let budget = Budget { bytes: 1 << 30, evict_above_percent: 80, evict_to_percent: 70 };
     let manager = Manager::start(Arc::clone(&loader) as Arc<dyn Loader>, Settings::with_budget(budget), plan);
     let metrics = Metrics::new().expect("the metrics register");
@@ -110,13 +120,24 @@ pub(super) struct FakeLoader {
     pub(super) cancelled: Arc<AtomicUsize>,
     /// Jobs that have begun.
     pub(super) begun: Arc<AtomicUsize>,
+    /// Transfers that have begun.
+    pub(super) transfers: AtomicUsize,
+    /// How transfers go that take their time: each word goes to those under way, and `None` ends them.
+    pub(super) transferring: Option<watch::Receiver<Option<Transferred>>>,
+}
+
+/// A loader whose transfers stand still, until they are told how far they are.
+pub(super) fn slow() -> (FakeLoader, watch::Sender<Option<Transferred>>) {
+    let nothing = Transferred { total_bytes: 0, completed_bytes: 0 };
+    let (tell, transferring) = watch::channel(Some(nothing));
+    (FakeLoader { transferring: Some(transferring), ..FakeLoader::default() }, tell)
 }
 
 impl Loader for FakeLoader {
     fn prepare(
         &self,
         target: &Target,
-        _: OnTransfer,
+        on_transfer: OnTransfer,
     ) -> BoxFuture<'static, Result<Prepared, VersionFailure>> {
         let is_broken =
             matches!(&target.source, StorageUri::Hub { repository, .. } if repository.name() == "broken");
@@ -132,7 +153,21 @@ impl Loader for FakeLoader {
             retryable: true,
             retry_after: Some(Duration::from_secs(30)),
         };
-        ready(if is_broken { Err(failure) } else { Ok(prepared) }).boxed()
+        self.transfers.fetch_add(1, Ordering::SeqCst);
+        let outcome = if is_broken { Err(failure) } else { Ok(prepared) };
+        let Some(mut transferring) = self.transferring.clone() else { return ready(outcome).boxed() };
+        async move {
+            loop {
+                let word = *transferring.borrow_and_update();
+                let Some(transferred) = word else { return outcome };
+                on_transfer(transferred);
+                // The test is over where nobody tells any more.
+                if transferring.changed().await.is_err() {
+                    return outcome;
+                }
+            }
+        }
+        .boxed()
     }
 
     fn load(&self, _: &Target, _: &Prepared) -> Result<Arc<dyn Engine>, VersionFailure> {

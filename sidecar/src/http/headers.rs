@@ -20,3 +20,5 @@ pub(super) const FALLBACK: HeaderName = HeaderName::from_static("x-ostler-fallba
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Response: tells OpenAI's clients whether asking again can help, whatever the status says.
 pub(super) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// Response: the preference of the request that was met (RFC 7240).
+pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");

@@ -34,7 +34,10 @@ pub(super) async fn progress(
 }
 
 /// The next snapshot; `None` once the process is about to end.
-async fn next(manager: &Manager, changes: &mut watch::Receiver<Arc<Snapshot>>) -> Option<Arc<Snapshot>> {
+pub(super) async fn next(
+    manager: &Manager,
+    changes: &mut watch::Receiver<Arc<Snapshot>>,
+) -> Option<Arc<Snapshot>> {
     while !manager.is_draining() {
         match timeout(LOOK_FOR_SHUTDOWN, changes.changed()).await {
             Ok(Ok(())) => return Some(Arc::clone(&changes.borrow_and_update())),

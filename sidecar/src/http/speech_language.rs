@@ -59,6 +59,7 @@ pub(super) async fn detect_language(
     let model = capable.first().map(|model| model.name.clone()).ok_or(ApiError::Internal)?;
     let request = routing::Request { model, language_pair: None, version, subject: caller.subject(None) };
     api.check_route(&request)?;
+    api.loaded_or_deferred(&caller, &request).await?;
     let (samples, room) = decode(&api, file, room).await?;
     let lease = api.acquire(request).await?;
     let output = api::run(&lease, Job::DetectLanguage(DetectLanguageJob { samples }), &NAMES).await?;

@@ -15,6 +15,7 @@ use super::*;
 use crate::state::Limits;
 
 mod history;
+mod waiting;
 
 struct Answer {
     status: u16,

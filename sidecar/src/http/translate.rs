@@ -129,6 +129,9 @@ impl Batch<'_> {
             by_source.entry(source).or_default().push(index);
         }
         let requests = by_source.keys().map(|source| self.route(source)).collect::<Result<Vec<_>, _>>()?;
+        for request in requests.iter().flatten() {
+            self.api.loaded_or_deferred(self.caller, request).await?;
+        }
         let own = |text: &String| Translation { text: text.clone(), alternatives: Vec::new() };
         let mut answers: Vec<Translation> = texts.iter().map(own).collect();
         let mut used = Vec::new();

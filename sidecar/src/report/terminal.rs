@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use ostler_crds::status::VersionState;
 use tokio::sync::watch;
 
-use crate::snapshot::{Snapshot, VersionSnapshot};
+use crate::snapshot::{Snapshot, Stage, VersionSnapshot};
 use crate::target::VersionKey;
 
 /// How a version is shown before its size is known, and from then on.
@@ -92,7 +92,13 @@ fn update(bar: &ProgressBar, version: &VersionSnapshot, before: VersionState) {
             bar.set_length(total);
             bar.set_position(u64::try_from(transfer.completed_bytes).unwrap_or(0));
         }
-        bar.set_message(rate(transfer.speed_bytes_per_second, transfer.remaining_seconds));
+        let verifying =
+            version.stage.filter(|stage| *stage == Stage::Verify).map(|stage| stage.word().to_owned());
+        let rate = || rate(transfer.speed_bytes_per_second, transfer.remaining_seconds);
+        bar.set_message(verifying.unwrap_or_else(rate));
+    }
+    if let (VersionState::Loading, Some(stage)) = (version.state, version.stage) {
+        bar.set_message(stage.word());
     }
     if version.state == before {
         return;
@@ -110,7 +116,7 @@ fn update(bar: &ProgressBar, version: &VersionSnapshot, before: VersionState) {
             bar.disable_steady_tick();
             bar.abandon_with_message(text);
         }
-        VersionState::Loading => bar.set_message("loading"),
+        VersionState::Loading => {}
         VersionState::Remote | VersionState::Cached => bar.set_message("not loaded"),
     }
 }

@@ -83,7 +83,13 @@ impl Task {
         self.targets.insert(entry, target.clone());
         let loader = Arc::clone(&self.loader);
         tokio::task::spawn_blocking(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| loader.load(&target, &prepared)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let engine = loader.load(&target, &prepared)?;
+                // The task has ended together with every user where this fails.
+                let _ = commands.send(Command::Proving(entry));
+                loader.prove(engine.as_ref())?;
+                Ok(engine)
+            }));
             let outcome = outcome.unwrap_or_else(|panic| {
                 Err(broke_down(FailureLocation::Load, &panic_message(panic.as_ref())))
             });
@@ -92,6 +98,7 @@ impl Task {
     }
 
     fn unload(&mut self, entry: EntryId) {
+        self.percents.remove(&entry);
         let (Some(commands), Some(loaded)) = (self.commands.upgrade(), self.engines.remove(&entry)) else {
             return;
         };

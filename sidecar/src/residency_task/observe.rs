@@ -1,6 +1,6 @@
 //! What others see of the residency at one moment, put together from what the task knows. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use ostler_inference::engine::SpokenLanguages;
 use crate::loader::Prepared;
 use crate::progress::{self, Meter};
 use crate::residency::{EntryId, FailureRecord, Moment, Residency, View};
-use crate::snapshot::{FailureSnapshot, Snapshot, VersionSnapshot};
+use crate::snapshot::{FailureSnapshot, Snapshot, Stage, VersionSnapshot};
 
 /// Everything that a snapshot is made of.
 pub(super) struct Sources<'task> {
@@ -25,10 +25,14 @@ pub(super) struct Sources<'task> {
     pub(super) budget_bytes: u64,
     /// The progress reported before under the same plan.
     pub(super) least_percent: u8,
+    /// What is in memory and not proved yet.
+    pub(super) unproved: &'task HashSet<EntryId>,
+    /// How far each entry was before.
+    pub(super) percents: &'task HashMap<EntryId, u8>,
 }
 
-/// Makes the snapshot.
-pub(super) fn observe(sources: &Sources<'_>) -> Snapshot {
+/// Makes the snapshot, and says how far each entry is.
+pub(super) fn observe(sources: &Sources<'_>) -> (Snapshot, HashMap<EntryId, u8>) {
     let views = sources.residency.views();
     let preloaded = views.iter().filter(|view| view.target.load == LoadPolicy::Preload);
     let fractions: Vec<f64> = preloaded
@@ -38,8 +42,7 @@ pub(super) fn observe(sources: &Sources<'_>) -> Snapshot {
         views.iter().filter(|view| view.target.key.retired.is_none()),
         views.iter().filter(|view| view.target.key.retired.is_some()),
     );
-    let is_shown = |view: &&View<'_>| !matches!(view.state, VersionState::Remote | VersionState::Cached);
-    Snapshot {
+    let snapshot = Snapshot {
         plan_generation: sources.plan_generation,
         ready: sources.residency.is_ready(),
         progress_percent: progress::percent(&fractions, sources.least_percent),
@@ -47,13 +50,23 @@ pub(super) fn observe(sources: &Sources<'_>) -> Snapshot {
         reserved_bytes: sources.residency.reserved_bytes(),
         waiting_requests: sources.residency.waiting(),
         versions: present.map(|view| version(sources, view)).collect(),
-        retired: retired.filter(is_shown).map(|view| version(sources, view)).collect(),
-    }
+        retired: retired.map(|view| version(sources, view)).collect(),
+    };
+    let percents = views.iter().map(|view| (view.entry, stage_and_percent(sources, view).1));
+    (snapshot, percents.filter(|(_, percent)| *percent > 0).collect())
+}
+
+fn stage_and_percent(sources: &Sources<'_>, view: &View<'_>) -> (Option<Stage>, u8) {
+    let transfer = sources.meters.get(&view.entry);
+    let stage = progress::stage(view.state, transfer, sources.unproved.contains(&view.entry));
+    let least = sources.percents.get(&view.entry).copied().unwrap_or_default();
+    (stage, progress::version_percent(view.state, stage, transfer, least))
 }
 
 fn version(sources: &Sources<'_>, view: &View<'_>) -> VersionSnapshot {
     let target = view.target;
     let meter = sources.meters.get(&view.entry).filter(|_| view.state == VersionState::Downloading);
+    let (stage, percent) = stage_and_percent(sources, view);
     let pinned = || target.commit.as_ref().map(ToString::to_string);
     VersionSnapshot {
         key: target.key.clone(),
@@ -62,6 +75,8 @@ fn version(sources: &Sources<'_>, view: &View<'_>) -> VersionSnapshot {
         dtype: target.dtype,
         revision: revision(sources, view.entry).or_else(pinned).unwrap_or_default(),
         state: view.state,
+        stage,
+        percent,
         proven: view.is_proven,
         resident_bytes: view.reserved_bytes,
         progress: meter.map(Meter::snapshot),

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::{ApiError, Traits};
+use super::{ApiError, Deferred, Traits};
 use crate::http::headers as header_names;
 
 /// An error on its way to the layer that gives it a shape.
@@ -15,10 +16,25 @@ struct Carried(Arc<ApiError>);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        if let Self::Deferred(deferred) = &self {
+            return accepted(deferred);
+        }
         let mut response = self.status().into_response();
         response.extensions_mut().insert(Carried(Arc::new(self)));
         response
     }
+}
+
+/// 202 as RFC 7240 has it, the same in every protocol: none of them has a shape of its own for it.
+fn accepted(deferred: &Deferred) -> Response {
+    let mut response = (StatusCode::ACCEPTED, Json(&deferred.progress)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header_names::PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(deferred.retry_after.as_secs().max(1)));
+    if let Ok(location) = HeaderValue::from_str(&deferred.location) {
+        headers.insert(header::LOCATION, location);
+    }
+    response
 }
 
 impl ApiError {

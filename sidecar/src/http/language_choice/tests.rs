@@ -45,6 +45,8 @@ fn a_loaded_model_of_many_languages_is_listed_with_them() {
         dtype: Dtype::Auto,
         revision: String::new(),
         state: VersionState::Loaded,
+        stage: None,
+        percent: 100,
         proven: true,
         resident_bytes: 0,
         progress: None,
