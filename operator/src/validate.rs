@@ -25,6 +25,9 @@ mod tests;
 /// The cache's size where the spec names none.
 const DEFAULT_CACHE_SIZE: &str = "20Gi";
 
+/// The part of the cache's disk that is kept free where the spec names none, in percent.
+const DEFAULT_KEEP_FREE: u8 = 10;
+
 /// Checks a `ModelDeployment` and parses it into values that cannot be wrong.
 ///
 /// # Errors
@@ -53,6 +56,7 @@ pub fn validate(
         task_limits: checked::task_limits(&spec.memory)?,
         gpu,
         cache: cache(spec.cache.as_ref(), settings.host_path_prefix.as_deref())?,
+        cache_keep_free: keep_free(spec.cache.as_ref())?,
         hub_token: spec.hub.as_ref().and_then(token).transpose()?,
         image: sidecar.image.unwrap_or_else(|| settings.sidecar_image.clone()),
         resources,
@@ -110,17 +114,10 @@ fn gpu(spec: &GpuSpec) -> Result<ValidatedGpu, ValidateError> {
 }
 
 fn cache(spec: Option<&CacheSpec>, prefix: Option<&str>) -> Result<Cache, ValidateError> {
-    let default = || EmptyDirVolumeSource {
-        size_limit: Some(Quantity(DEFAULT_CACHE_SIZE.to_owned())),
-        ..EmptyDirVolumeSource::default()
-    };
-    let Some(spec) = spec else { return Ok(Cache::EmptyDir(default())) };
+    let Some(spec) = spec else { return empty_dir(EmptyDirVolumeSource::default()) };
     match (&spec.empty_dir, &spec.persistent_volume_claim, &spec.host_path) {
-        (None, None, None) => Ok(Cache::EmptyDir(default())),
-        (Some(empty), None, None) => {
-            let size_limit = empty.size_limit.clone().or_else(|| default().size_limit);
-            Ok(Cache::EmptyDir(EmptyDirVolumeSource { size_limit, ..empty.clone() }))
-        }
+        (None, None, None) => empty_dir(EmptyDirVolumeSource::default()),
+        (Some(empty), None, None) => empty_dir(empty.clone()),
         (None, Some(claim), None) => Ok(Cache::Claim(claim.clone())),
         (None, None, Some(folder)) => host_path(&folder.path, prefix).map(Cache::HostPath),
         _ => Err(ValidateError::Template {
@@ -128,6 +125,25 @@ fn cache(spec: Option<&CacheSpec>, prefix: Option<&str>) -> Result<Cache, Valida
             expectation: "write exactly one of emptyDir, persistentVolumeClaim and hostPath",
         }),
     }
+}
+
+fn empty_dir(mut source: EmptyDirVolumeSource) -> Result<Cache, ValidateError> {
+    let limit = source.size_limit.get_or_insert_with(|| Quantity(DEFAULT_CACHE_SIZE.to_owned()));
+    let field = || "spec.cache.emptyDir.sizeLimit".to_owned();
+    let limit_bytes =
+        quantity::bytes(limit).map_err(|source| SpecError::Quantity { field: field(), source })?;
+    Ok(Cache::EmptyDir { source, limit_bytes: Some(limit_bytes).filter(|bytes| *bytes > 0) })
+}
+
+fn keep_free(spec: Option<&CacheSpec>) -> Result<u8, ValidateError> {
+    let Some(percent) = spec.and_then(|spec| spec.keep_free) else { return Ok(DEFAULT_KEEP_FREE) };
+    u8::try_from(percent).ok().filter(|percent| (1..=50).contains(percent)).ok_or_else(|| {
+        out_of_range(
+            "spec.cache.keepFree",
+            percent,
+            "write a percentage from 1 to 50, or leave it out for 10",
+        )
+    })
 }
 
 /// A path is below the prefix by whole parts: `/data-other` is not below `/data`.

@@ -29,6 +29,8 @@ pub struct ValidatedDeployment {
     pub gpu: Option<ValidatedGpu>,
     /// Where model files are kept.
     pub cache: Cache,
+    /// The part of the cache's disk that is kept free, in percent.
+    pub cache_keep_free: u8,
     /// The Secret's name and key that hold the Hub's token.
     pub hub_token: Option<SecretKey>,
     /// The sidecar's image.
@@ -73,7 +75,12 @@ pub struct ValidatedGpu {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cache {
     /// A folder that lives as long as the pod.
-    EmptyDir(EmptyDirVolumeSource),
+    EmptyDir {
+        /// The volume.
+        source: EmptyDirVolumeSource,
+        /// Its size limit: a pod whose folder is larger is evicted. A limit of 0 is none.
+        limit_bytes: Option<u64>,
+    },
     /// A claim.
     Claim(PersistentVolumeClaimVolumeSource),
     /// A folder of the node, below the administrator's prefix.

@@ -1,5 +1,7 @@
 //! The command line, and the validated configuration that comes out of it.
 
+mod cache;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use url::Url;
 
 use crate::config::{ComputeConfig, Config, HubConfig, Origin, PodIdentity};
 use crate::residency::Budget;
+use cache::{DiskArguments, ServeDiskArguments};
 
 /// Fetches, verifies, loads, evicts and serves models.
 #[derive(Debug, Parser)]
@@ -59,6 +62,8 @@ pub struct RunArguments {
     /// The folder for model files.
     #[arg(long, value_name = "FOLDER")]
     cache_dir: PathBuf,
+    #[command(flatten)]
+    disk: DiskArguments,
     #[command(flatten)]
     hub: HubArguments,
     #[command(flatten)]
@@ -109,6 +114,8 @@ pub struct ServeArguments {
     /// The folder for model files; the Hub's own cache folder where it is left out.
     #[arg(long, value_name = "FOLDER")]
     cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    disk: ServeDiskArguments,
     #[command(flatten)]
     hub: HubArguments,
     #[command(flatten)]
@@ -206,6 +213,7 @@ impl RunArguments {
                 },
             },
             cache_folder: self.cache_dir,
+            disk: self.disk.into_config(),
             hub: self.hub.into_config(),
             compute: self.compute.into_config(),
             allow_pickle: self.allow_pickle,
@@ -225,6 +233,7 @@ impl ServeArguments {
         Config {
             origin: Origin::Manifest { file: self.file },
             cache_folder: self.cache_dir.unwrap_or_else(Cache::default_root),
+            disk: self.disk.into_config(),
             hub: self.hub.into_config(),
             compute: self.compute.into_config(),
             allow_pickle: self.allow_pickle,
@@ -247,59 +256,4 @@ impl HubArguments {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(arguments: &[&str]) -> Result<Config, String> {
-        let arguments = ["ostler-sidecar"].iter().chain(arguments);
-        match Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?.command {
-            Command::Run(run) => run.into_config().map_err(|error| error.to_string()),
-            Command::Serve(serve) => Ok(serve.into_config()),
-            Command::Unpickle { .. } | Command::Version => Err("no configuration".to_owned()),
-        }
-    }
-
-    const RUN: [&str; 9] = [
-        "run",
-        "--plan=/etc/ostler/plan/plan.json",
-        "--cache-dir=/var/cache/ostler",
-        "--deployment=video",
-        "--plan-config-map=video-plan",
-        "--pod-name=video-0",
-        "--pod-namespace=default",
-        "--pod-uid=u",
-        "--allow-pickle=true",
-    ];
-
-    #[test]
-    fn the_flags_of_a_pod_become_its_configuration() {
-        let flags = [RUN.as_slice(), &["--memory-host=1000", "--evict-above=90", "--evict-to=50"]].concat();
-        let config = config(&flags).unwrap();
-        assert!(config.allow_pickle && config.packed_cache);
-        let Origin::Pod { budget, identity, .. } = config.origin else { panic!("not a pod") };
-        assert_eq!(budget, Budget { bytes: 1000, evict_above_percent: 90, evict_to_percent: 50 });
-        assert_eq!((identity.name.as_str(), identity.container.as_str()), ("video-0", "ostler-sidecar"));
-    }
-
-    #[test]
-    fn packed_weights_are_kept_unless_told_otherwise() {
-        let config = config(&["serve", "file.yaml", "--packed-cache=false"]).unwrap();
-        assert!(!config.packed_cache);
-    }
-
-    #[test]
-    fn marks_out_of_order_and_missing_memory_are_refused() {
-        let marks = [RUN.as_slice(), &["--memory-host=1000", "--evict-to=80"]].concat();
-        assert!(config(&marks).unwrap_err().contains("--evict-to 80"));
-        let nothing = [RUN.as_slice(), &["--memory-host=0"]].concat();
-        assert!(config(&nothing).unwrap_err().contains("--memory-host is 0"));
-    }
-
-    #[test]
-    fn serve_listens_on_loopback_alone() {
-        let config =
-            config(&["serve", "file.yaml", "--cache-dir=/c", "--hub-endpoint=http://127.0.0.1:1"]).unwrap();
-        assert!(config.listen.ip().is_loopback() && config.status_listen.ip().is_loopback());
-        assert_eq!(config.cache_folder, PathBuf::from("/c"));
-    }
-}
+mod tests;

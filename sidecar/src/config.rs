@@ -17,6 +17,8 @@ pub struct Config {
     pub origin: Origin,
     /// The folder for model files, in the Hub's cache layout.
     pub cache_folder: PathBuf,
+    /// What the cache may take of its disk.
+    pub disk: DiskConfig,
     /// How the Hub is reached.
     pub hub: HubConfig,
     /// What models compute with.
@@ -31,6 +33,18 @@ pub struct Config {
     pub status_listen: SocketAddr,
     /// How long requests are still taken after the end was asked for.
     pub grace: Duration,
+}
+
+/// What the cache may take of its disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DiskConfig {
+    /// The part of the disk that is kept free by removing what is not in use, in percent; nothing is removed where there
+    /// is none.
+    pub keep_free_percent: Option<u8>,
+    /// The most bytes that the cache may take.
+    pub limit_bytes: Option<u64>,
+    /// Whether what lies in the cache is verified in the background.
+    pub scrub: bool,
 }
 
 /// What models compute with.

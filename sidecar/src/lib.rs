@@ -7,6 +7,7 @@ pub mod args;
 mod causes;
 pub mod command;
 pub mod config;
+mod housekeeping;
 pub mod http;
 pub mod lease;
 pub mod loader;

@@ -1,8 +1,11 @@
 //! Counters, gauges and histograms in the Prometheus text format.
 
+mod cache;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use ostler_artifacts::CacheEvent;
 use ostler_crds::status::VersionState;
 use ostler_inference::load::PackedEvent;
 use prometheus::{
@@ -13,6 +16,7 @@ use crate::lease::Provenance;
 use crate::residency::RealMemory;
 use crate::snapshot::Snapshot;
 use crate::target::VersionKey;
+use cache::CacheCounters;
 
 /// Latencies from a short translation to an hour of speech, in seconds.
 const SECONDS: [f64; 12] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
@@ -38,6 +42,7 @@ struct Families {
     request_seconds: HistogramVec,
     served: IntCounterVec,
     packed_weights: IntCounterVec,
+    cache: CacheCounters,
     version_state: IntGaugeVec,
     version_failure: IntGaugeVec,
     resident_bytes: IntGaugeVec,
@@ -107,6 +112,11 @@ impl Metrics {
         self.0.packed_weights.with_label_values(&[outcome]).inc();
     }
 
+    /// Counts what happened in the cache.
+    pub fn observe_cache(&self, event: &CacheEvent) {
+        self.0.cache.observe(event);
+    }
+
     /// Everything as text, with the gauges set from a snapshot and from the last measurement of memory.
     ///
     /// # Errors
@@ -158,6 +168,7 @@ impl Families {
                 "Loads by what became of packed weights in the cache.",
                 &["outcome"],
             )?,
+            cache: CacheCounters::new(&registry)?,
             version_state: gauges(
                 "ostler_version_state",
                 "1 for the state that a model version is in.",

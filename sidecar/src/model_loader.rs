@@ -1,11 +1,13 @@
 //! The loader of real models: files from the Hub or a folder, engines from the inference crate.
 
+mod held;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use ostler_artifacts::{ArtifactError, Cache, FileEntry, Transfer, digest_folder, fetch};
+use ostler_artifacts::{ArtifactError, Cache, FileEntry, InUse, Transfer, digest_folder, fetch};
 use ostler_crds::names::{Dtype, StorageUri, Task};
 use ostler_crds::status::FailureLocation;
 use ostler_hub::HubClient;
@@ -19,6 +21,7 @@ use crate::loader::{Loader, OnTransfer, Prepared, Transferred};
 use crate::metrics::Metrics;
 use crate::residency::Footprint;
 use crate::target::{Target, VersionFailure};
+use held::Held;
 
 /// Fetches through a cache, loads with the inference crate.
 #[derive(Clone)]
@@ -99,18 +102,46 @@ impl ModelLoader {
             let message = "the revision is not resolved to a commit yet".to_owned();
             return Err(failure(FailureLocation::Download, "Unpinned", message, false));
         };
-        let allow_pickle = self.pickle != PicklePolicy::Refused;
-        let task = target.task;
-        let select = move |entries: &[FileEntry]| select(task, entries, allow_pickle);
         let progress = move |transfer: Transfer| {
             on_transfer(Transferred {
                 total_bytes: transfer.total_bytes,
                 completed_bytes: transfer.completed_bytes,
             });
         };
+        let select = self.select(target.task);
         let snapshot = fetch(&self.hub, &self.cache, repository, commit, &select, progress).await;
         let snapshot = snapshot.map_err(|error| of_artifact(&error))?;
         Ok((snapshot.folder, snapshot.commit.to_string()))
+    }
+
+    /// Chooses the files that a task needs.
+    fn select(
+        &self,
+        task: Task,
+    ) -> impl Fn(&[FileEntry]) -> Result<Vec<String>, String> + Send + Sync + use<> {
+        let allow_pickle = self.pickle != PicklePolicy::Refused;
+        move |entries| select(task, entries, allow_pickle)
+    }
+
+    /// Keeps what is read of the cache there as long as the answer lives, and checks it before it is read.
+    fn hold(&self, target: &Target) -> Result<Vec<InUse>, VersionFailure> {
+        let mut held = Vec::new();
+        held.extend(self.hold_copies());
+        if let (StorageUri::Hub { repository, .. }, Some(commit)) = (&target.source, &target.commit) {
+            match self.cache.hold(repository, commit) {
+                Ok(commit) => held.push(commit),
+                // Nobody can remove anything from a cache that cannot be written to.
+                Err(error) => tracing::debug!(%error, "the commit is not held in the cache"),
+            }
+            let select = self.select(target.task);
+            self.cache.check(repository, commit, &select).map_err(|error| of_artifact(&error))?;
+        }
+        Ok(held)
+    }
+
+    fn hold_copies(&self) -> Option<InUse> {
+        let held = self.cache.hold_copies();
+        held.inspect_err(|error| tracing::debug!(%error, "copies of weights are not held in the cache")).ok()
     }
 
     async fn folder(&self, source: &StorageUri) -> Result<(PathBuf, String), VersionFailure> {
@@ -136,7 +167,11 @@ impl Loader for ModelLoader {
             let (options, task) = (loader.options(&target), target.task);
             let place = folder.clone();
             // Reading headers, and converting a pickle, must not hold up the runtime.
-            let measured = tokio::task::spawn_blocking(move || measure(&place, task, &options)).await;
+            let measuring = move || {
+                let _held = loader.hold_copies();
+                measure(&place, task, &options)
+            };
+            let measured = tokio::task::spawn_blocking(measuring).await;
             let footprint = measured.map_err(|error| {
                 failure(
                     FailureLocation::Load,
@@ -155,10 +190,11 @@ impl Loader for ModelLoader {
     }
 
     fn load(&self, target: &Target, prepared: &Prepared) -> Result<Arc<dyn Engine>, VersionFailure> {
+        let held = self.hold(target)?;
         let packed = self.packed_cache(target, prepared);
         let options = LoadOptions { packed, ..self.options(target) };
         let engine = load::load(&prepared.folder, target.task, &options).map_err(|error| of_load(&error))?;
-        Ok(Arc::from(engine))
+        Ok(Arc::new(Held::new(engine, held)))
     }
 }
 

@@ -31,7 +31,7 @@ pub use event::{Attempt, Effect, EntryId, Event, FailedAttempt, Moment, Refusal,
 pub use pressure::RealMemory;
 
 use ostler_crds::names::LoadPolicy;
-use ostler_crds::status::VersionState;
+use ostler_crds::status::{FailureLocation, VersionState};
 
 use crate::target::{Target, VersionFailure, VersionKey};
 use entry::{Entry, State};
@@ -220,6 +220,7 @@ impl Residency {
         }
         let held = entry.footprint.map_or(bytes, |footprint| footprint.held(instances));
         entry.failures = 0;
+        entry.has_lost_files = false;
         entry.last_failure = None;
         entry.proven = true;
         entry.called = false;
@@ -250,10 +251,27 @@ impl Residency {
             }
             _ => false,
         };
-        if is_current {
+        if is_current && !self.fetch_again(id, &failure) {
             self.machine.fail(id, failure, jitter, now);
         }
         is_current
+    }
+
+    /// What a load says of its files is that they are not in the cache any more, or damaged there: they are fetched
+    /// again at once, and when that happens twice without a load in between, it is a failure like others.
+    fn fetch_again(&mut self, id: EntryId, failure: &VersionFailure) -> bool {
+        let Some(entry) = self.machine.table.entries.get_mut(&id) else { return false };
+        let is_lost = failure.location == FailureLocation::Download
+            && failure.retryable
+            && matches!(entry.state, State::Loading { .. });
+        if !is_lost || entry.has_lost_files {
+            entry.has_lost_files = false;
+            return false;
+        }
+        entry.has_lost_files = true;
+        entry.footprint = None;
+        entry.state = State::Remote;
+        true
     }
 
     fn freed(&mut self, id: EntryId) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use indicatif::MultiProgress;
 use jiff::Timestamp;
 use kube::Client;
-use ostler_artifacts::{ArtifactError, Cache};
+use ostler_artifacts::{ArtifactError, Cache, CollectionPolicy, FetchPolicy};
 use ostler_crds::serving_plan::ServingPlan;
 use ostler_hub::{HubClient, HubError, HubSettings};
 use ostler_inference::processor::{InstructionsError, Processor};
@@ -15,7 +15,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ComputeConfig, Config, HubConfig, Origin};
+use crate::config::{ComputeConfig, Config, DiskConfig, HubConfig, Origin};
+use crate::housekeeping::{keep_house, start_scrub};
 use crate::http;
 use crate::http::server::{ServerBounds, serve};
 use crate::manager::Manager;
@@ -64,7 +65,8 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let started_at = Timestamp::now();
     let hub = HubClient::new(hub_settings(&config.hub)).map_err(RunError::Hub)?;
-    let cache = Cache::open(config.cache_folder.clone()).map_err(RunError::Cache)?;
+    let metrics = Metrics::new().map_err(RunError::Metrics)?;
+    let cache = open_cache(&config, metrics.clone()).map_err(RunError::Cache)?;
     let mut shutdown = pin!(shutdown);
     let (plan, budget) = tokio::select! {
         first = first_plan(&config.origin, &hub, &cache) => first?,
@@ -74,7 +76,6 @@ pub async fn run(
     let ComputeConfig { threads, instructions } = config.compute;
     let processor = Processor::new(threads, instructions).map_err(RunError::Instructions)?;
     let program = config.allow_pickle.then(std::env::current_exe).transpose().map_err(RunError::Program)?;
-    let metrics = Metrics::new().map_err(RunError::Metrics)?;
     let mut loader = ModelLoader::new(hub.clone(), cache.clone(), program, Arc::new(processor));
     if config.packed_cache {
         loader = loader.with_packed_cache(metrics.clone());
@@ -84,6 +85,7 @@ pub async fn run(
     let state = AppState { manager: manager.clone(), limits: Limits::default(), metrics };
 
     let mut background = JoinSet::new();
+    background.spawn(keep_house(cache.clone(), manager.clone()));
     match bars {
         Some(bars) => {
             let greeting =
@@ -105,6 +107,8 @@ pub async fn run(
             background.spawn(keep_resolving(manager.clone(), hub, cache.root().to_owned()));
         }
     }
+
+    let _scrub = config.disk.scrub.then(|| start_scrub(cache.clone(), manager.clone()));
 
     let (stop, stop_status) = (CancellationToken::new(), CancellationToken::new());
     let bounds = ServerBounds::default();
@@ -162,6 +166,15 @@ async fn client() -> Option<Client> {
             None
         }
     }
+}
+
+fn open_cache(config: &Config, metrics: Metrics) -> Result<Cache, ArtifactError> {
+    let DiskConfig { keep_free_percent, limit_bytes, .. } = config.disk;
+    let cache = Cache::open(config.cache_folder.clone())?
+        .with_policy(FetchPolicy { limit_bytes, ..FetchPolicy::default() })
+        .with_collection(keep_free_percent.map(CollectionPolicy::keeping_free))
+        .watched(Arc::new(move |event| metrics.observe_cache(event)));
+    Ok(cache)
 }
 
 fn hub_settings(config: &HubConfig) -> HubSettings {

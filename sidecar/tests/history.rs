@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ostler_sidecar::config::{ComputeConfig, Config, HubConfig, Origin, PodIdentity};
+use ostler_sidecar::config::{ComputeConfig, Config, DiskConfig, HubConfig, Origin, PodIdentity};
 use ostler_sidecar::residency::Budget;
 use ostler_sidecar::run::run;
 use ostler_test_hub::TestHub;
@@ -74,6 +74,7 @@ async fn a_commit_of_the_history_answers_with_the_weights_of_that_time() {
         compute: ComputeConfig::default(),
         allow_pickle: false,
         packed_cache: true,
+        disk: DiskConfig::default(),
         listen: serving,
         status_listen: status,
         grace: Duration::ZERO,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ostler_crds::names::{Dtype, Task};
 use ostler_inference::load::computed_dtype;
 use ostler_inference::processor::Processor;
-use ostler_sidecar::config::{ComputeConfig, Config, HubConfig, Origin};
+use ostler_sidecar::config::{ComputeConfig, Config, DiskConfig, HubConfig, Origin};
 use ostler_sidecar::run::run;
 use ostler_test_hub::{Fault, On, TestHub};
 use reqwest::{Client, Response, StatusCode};
@@ -66,6 +66,7 @@ async fn serve(manifest: &str, folder: &Path, hub: &str) -> Served {
         compute: ComputeConfig::default(),
         allow_pickle: true,
         packed_cache: true,
+        disk: DiskConfig::default(),
         listen: serving,
         status_listen: status,
         grace: Duration::ZERO,

@@ -58,7 +58,7 @@ const PURE: [(&str, &[&str]); 8] = [
         "sidecar/hub/src",
         &["address", "file_path", "head", "rate", "redirect", "repository_revision", "retry_after"],
     ),
-    ("sidecar/artifacts/src", &["blob", "layout", "plan", "retry"]),
+    ("sidecar/artifacts/src", &["blob", "collection", "layout", "plan", "retry"]),
     ("sidecar/inference/src", &["engine", "generate", "text", "languages"]),
     (
         "sidecar/inference/bench/src",

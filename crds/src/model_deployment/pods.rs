@@ -119,6 +119,12 @@ pub struct CacheSpec {
     /// A folder of the node, below the prefix that the operator's administrator allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_path: Option<HostPathCache>,
+    /// The part of the disk to keep free, in percent, 1 to 50; 10 where it is left out. What was used least recently and
+    /// is not in use is removed, in whichever pod of those that share the volume it was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 50")
+        .message("cache.keepFree must be a percentage from 1 to 50; leave it out for 10"))]
+    pub keep_free: Option<i32>,
 }
 
 /// A folder of the node.

@@ -8,7 +8,7 @@ use super::prepare::json_of;
 use super::volumes::{CACHE_FOLDER, HUB_TOKEN_FOLDER, PLAN_FOLDER};
 use crate::names;
 use crate::settings::Settings;
-use crate::validated::ValidatedDeployment;
+use crate::validated::{Cache, ValidatedDeployment};
 
 /// The user and group that the sidecar runs as: any but 0 will do, a number so that the kubelet can tell.
 pub(super) const USER: i64 = 65532;
@@ -87,6 +87,10 @@ fn arguments(deployment: &ValidatedDeployment, settings: &Settings) -> Vec<Strin
     option("evict-above", memory.evict_above.to_string());
     option("evict-to", memory.evict_to.to_string());
     option("cache-dir", CACHE_FOLDER.to_owned());
+    option("cache-keep-free", deployment.cache_keep_free.to_string());
+    if let Cache::EmptyDir { limit_bytes: Some(limit_bytes), .. } = &deployment.cache {
+        option("cache-limit", limit_bytes.to_string());
+    }
     option("hub-endpoint", settings.hub_endpoint.to_string());
     for host in &settings.hub_redirect_hosts {
         option("hub-redirect-host", host.clone());

@@ -28,7 +28,7 @@ pub(super) fn volumes(deployment: &ValidatedDeployment) -> Vec<(Value, Value)> {
     });
     let mut cache = json!({"name": "ostler-cache"});
     match &deployment.cache {
-        Cache::EmptyDir(source) => cache["emptyDir"] = json_of(source),
+        Cache::EmptyDir { source, .. } => cache["emptyDir"] = json_of(source),
         Cache::Claim(source) => cache["persistentVolumeClaim"] = json_of(source),
         Cache::HostPath(path) => cache["hostPath"] = json!({"path": path, "type": "DirectoryOrCreate"}),
     }

@@ -72,6 +72,31 @@ fn a_cache_on_the_node_lies_below_the_administrators_prefix() {
 }
 
 #[test]
+fn the_cache_keeps_a_part_of_its_disk_free_and_knows_its_own_limit() {
+    let cache = |cache| validate(&deployment().model(whisper()).spec("cache", cache).build(), &settings());
+    let limit = |validated: &ValidatedDeployment| match validated.cache {
+        Cache::EmptyDir { limit_bytes, .. } => limit_bytes,
+        _ => None,
+    };
+    let table = [
+        (json!({"emptyDir": {}}), 10, Some(20 << 30)),
+        (json!({"emptyDir": {"sizeLimit": "1Gi"}, "keepFree": 50}), 50, Some(1 << 30)),
+        (json!({"emptyDir": {"sizeLimit": "0"}, "keepFree": 1}), 1, None),
+        (json!({"persistentVolumeClaim": {"claimName": "c"}}), 10, None),
+    ];
+    for (spec, keep_free, limit_bytes) in table {
+        let validated = cache(spec).unwrap();
+        assert_eq!((validated.cache_keep_free, limit(&validated)), (keep_free, limit_bytes));
+    }
+    for percent in [-1, 0, 51, 300] {
+        let refusal = cache(json!({"emptyDir": {}, "keepFree": percent})).unwrap_err().to_string();
+        assert!(refusal.starts_with("spec.cache.keepFree"), "{refusal}");
+    }
+    let refusal = cache(json!({"emptyDir": {"sizeLimit": "much"}})).unwrap_err().to_string();
+    assert!(refusal.starts_with("spec.cache.emptyDir.sizeLimit"), "{refusal}");
+}
+
+#[test]
 fn a_template_is_refused_where_the_merge_cannot_hold() {
     let template =
         |template: Value| refusal(deployment().model(whisper()).spec("template", template).build());

@@ -70,6 +70,16 @@ pub enum ArtifactError {
         /// How long nothing changed.
         waited: Duration,
     },
+    /// A file of a commit that was here is not here any more, or no longer what it was. It is to be fetched again.
+    #[error("{path} of {subject} is {problem} in the cache; it is fetched again")]
+    Lost {
+        /// The file in the repository.
+        path: String,
+        /// The repository and the commit.
+        subject: String,
+        /// Whether it is missing or damaged.
+        problem: &'static str,
+    },
     /// A folder of the user's own could not be read.
     #[error("cannot read {}; storageUri must name a folder of readable files", path.display())]
     SourceFolder {
@@ -110,6 +120,7 @@ impl ArtifactError {
             Self::CacheUnwritable { .. } => "CacheUnwritable",
             Self::CacheFailed { .. } => "CacheFailed",
             Self::LockStalled { .. } => "CacheLocked",
+            Self::Lost { .. } => "CacheLost",
             Self::SourceFolder { .. } => "SourceUnreadable",
             Self::Cancelled => "Cancelled",
         }
@@ -120,7 +131,7 @@ impl ArtifactError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Hub(error) => error.is_retryable(),
-            Self::LockStalled { .. } | Self::Cancelled => true,
+            Self::LockStalled { .. } | Self::Lost { .. } | Self::Cancelled => true,
             Self::Unsuitable { .. }
             | Self::IntegrityMismatch { .. }
             | Self::DiskFull { .. }

@@ -43,7 +43,10 @@ pub(crate) async fn acquire(
         if length != last_length {
             (last_length, last_change) = (length, Instant::now());
         }
-        waiting(length);
+        // Between its last byte and the end of its holder's work the file has its final name already.
+        if length > 0 {
+            waiting(length);
+        }
         let waited = last_change.elapsed();
         if waited >= patience {
             return Err(ArtifactError::LockStalled { path, waited });

@@ -94,7 +94,7 @@ async fn an_offset_at_the_end_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn no_error_page_is_taken_for_a_file() {
+async fn row_03_no_error_page_is_taken_for_a_file() {
     let (hub, commit) = hub().await;
     let client = client(&hub);
     for status in
@@ -122,7 +122,7 @@ fn retryable(status: u16, error: &HubError) -> bool {
 }
 
 #[tokio::test]
-async fn refusals_have_their_reasons() {
+async fn row_09_refusals_have_their_reasons() {
     let (hub, commit) = hub().await;
     hub.push("tiny/gated", "main", [("a", "1")]).unwrap();
     hub.gate("tiny/gated").unwrap();
@@ -140,7 +140,7 @@ async fn refusals_have_their_reasons() {
 }
 
 #[tokio::test]
-async fn retry_after_is_passed_on() {
+async fn row_01_retry_after_is_passed_on() {
     let (hub, _) = hub().await;
     hub.fault(On::listing(), Fault::status(429).header("retry-after", "17").times(1));
     hub.fault(On::listing(), Fault::status(503).header("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"));
@@ -152,7 +152,7 @@ async fn retry_after_is_passed_on() {
 }
 
 #[tokio::test]
-async fn no_wait_is_endless() {
+async fn row_05_no_wait_is_endless() {
     let (hub, commit) = hub().await;
     let mut settings = settings(&hub);
     settings.bounds.idle = Duration::from_millis(300);
@@ -183,7 +183,7 @@ async fn no_wait_is_endless() {
 }
 
 #[tokio::test]
-async fn a_broken_body_is_an_error_where_its_length_was_declared() {
+async fn row_04_a_broken_body_is_an_error_where_its_length_was_declared() {
     let (hub, commit) = hub().await;
     hub.fault(On::file("sub dir/model.bin"), Fault::new().truncated_at(70_000));
     let error = fetch(&client(&hub), &commit, "sub dir/model.bin").await.unwrap_err();
@@ -205,7 +205,7 @@ async fn a_cut_listing_may_be_asked_for_again() {
 }
 
 #[tokio::test]
-async fn lying_answers_are_malformed() {
+async fn row_13_lying_answers_are_malformed() {
     let (hub, commit) = hub().await;
     let client = client(&hub);
     let path = "sub dir/model.bin";
@@ -236,7 +236,7 @@ async fn lying_answers_are_malformed() {
 }
 
 #[tokio::test]
-async fn a_redirect_elsewhere_needs_to_be_allowed() {
+async fn row_12_a_redirect_elsewhere_needs_to_be_allowed() {
     let (hub, commit) = fill(TestHub::start_with_storage_at([127, 0, 0, 2].into()).await.unwrap());
     let folder = tempfile::tempdir().unwrap();
     let token_file = folder.path().join("token");
@@ -259,7 +259,7 @@ async fn a_redirect_elsewhere_needs_to_be_allowed() {
 }
 
 #[tokio::test]
-async fn hostile_redirects_are_refused() {
+async fn row_12_hostile_redirects_are_refused() {
     let (hub, commit) = hub().await;
     let client = client(&hub);
     for location in [
@@ -281,7 +281,7 @@ async fn hostile_redirects_are_refused() {
 }
 
 #[tokio::test]
-async fn a_rotated_token_is_read_again_and_never_shown() {
+async fn row_12_a_rotated_token_is_read_again_and_never_shown() {
     let (hub, _) = hub().await;
     hub.require_token("tiny/model", "hf_second").unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -301,7 +301,7 @@ async fn a_rotated_token_is_read_again_and_never_shown() {
 }
 
 #[tokio::test]
-async fn transport_failures_have_distinct_reasons() {
+async fn row_11_transport_failures_have_distinct_reasons() {
     let (hub, _) = hub().await;
     let port = hub.endpoint().rsplit(':').next().unwrap().to_owned();
     let closed = {

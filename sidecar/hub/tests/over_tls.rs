@@ -83,7 +83,7 @@ async fn front(hub: &TestHub, certificates: Certificates) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_a_valid_certificate_of_a_trusted_authority_is_accepted() {
+async fn row_11_only_a_valid_certificate_of_a_trusted_authority_is_accepted() {
     let hub = TestHub::start().await.unwrap();
     hub.push("tiny/model", "main", [("model.bin", b"\0weights".to_vec())]).unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -50,6 +50,8 @@ pub(super) struct Entry {
     pub(super) load_began_at: Moment,
     /// Until then it is not evicted for others, so that memory is not spent on loading alone.
     pub(super) stays_until: Moment,
+    /// Its files were lost when it was to be loaded, and it has not been loaded since.
+    pub(super) has_lost_files: bool,
     /// Failures in a row.
     pub(super) failures: u32,
     /// Kept until it is loaded.
@@ -71,6 +73,7 @@ impl Entry {
             last_used: Moment::ZERO,
             load_began_at: Moment::ZERO,
             stays_until: Moment::ZERO,
+            has_lost_files: false,
             failures: 0,
             last_failure: None,
         }

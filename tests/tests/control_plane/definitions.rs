@@ -179,6 +179,11 @@ async fn every_rule_is_enforced_with_words_that_say_what_to_write() {
         ("/spec/cache".to_owned(), json!({}), "cache must hold exactly one of"),
         (
             "/spec/cache".to_owned(),
+            json!({ "emptyDir": {}, "keepFree": 51 }),
+            "cache.keepFree must be a percentage from 1 to 50",
+        ),
+        (
+            "/spec/cache".to_owned(),
             json!({ "emptyDir": {}, "hostPath": { "path": "/a" } }),
             "cache must hold exactly one of",
         ),

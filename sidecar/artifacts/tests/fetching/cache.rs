@@ -39,7 +39,7 @@ async fn a_complete_snapshot_needs_no_network() {
 
 /// Row 16: a cached file that changed is never used; it is received again, and with the Hub away that is an error.
 #[tokio::test]
-async fn bit_rot_is_found_and_repaired() {
+async fn row_16_bit_rot_is_found_and_repaired() {
     let mut bench = bench().await;
     bench.fetch().await.unwrap();
     let changes: [fn(&mut Vec<u8>); 4] = [
@@ -62,7 +62,7 @@ async fn bit_rot_is_found_and_repaired() {
 
 /// Row 20: a repair never touches the contents that somebody has mapped or open.
 #[tokio::test]
-async fn a_repair_replaces_the_file_and_leaves_open_ones_alone() {
+async fn row_20_a_repair_replaces_the_file_and_leaves_open_ones_alone() {
     use std::io::Read;
     let bench = bench().await;
     bench.fetch().await.unwrap();

@@ -26,7 +26,7 @@ async fn a_repository_is_fetched_verified_and_published() {
 
 /// Row 1: what the Hub asks for is honoured, and handed up where it is longer than a fetch may wait.
 #[tokio::test]
-async fn a_rate_limit_is_waited_for_or_handed_up() {
+async fn row_01_a_rate_limit_is_waited_for_or_handed_up() {
     let bench = bench().await;
     bench.hub.fault(On::listing(), Fault::status(429).header("retry-after", "1").times(1));
     let start = Instant::now();
@@ -44,7 +44,7 @@ async fn a_rate_limit_is_waited_for_or_handed_up() {
 
 /// Row 1: many replicas spread their requests and stay within the cap.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_replicas_stay_within_the_request_cap() {
+async fn row_01_fifty_replicas_stay_within_the_request_cap() {
     let bench = bench().await;
     bench.hub.fault(On::listing(), Fault::status(429).header("retry-after", "1"));
     let retry = RetryPolicy { failures: 3, ..policy().retry };
@@ -64,7 +64,7 @@ async fn fifty_replicas_stay_within_the_request_cap() {
 
 /// Rows 2 and 3: each error status of each part of the Hub either passes or has its reason, and none leaves a file.
 #[tokio::test]
-async fn no_error_page_becomes_a_file() {
+async fn row_03_no_error_page_becomes_a_file() {
     let bench = bench().await;
     for status in [400, 401, 403, 404, 418, 429, 500, 502, 503, 504] {
         for on in [On::listing(), On::resolve(LARGE), On::storage(LARGE)] {
@@ -81,7 +81,7 @@ async fn no_error_page_becomes_a_file() {
 
 /// Row 2.
 #[tokio::test]
-async fn passing_trouble_is_tried_again() {
+async fn row_02_passing_trouble_is_tried_again() {
     let bench = bench().await;
     bench
         .hub
@@ -92,7 +92,7 @@ async fn passing_trouble_is_tried_again() {
 
 /// Row 2: a hub that stays away has its reason soon.
 #[tokio::test]
-async fn a_hub_that_stays_away_is_named() {
+async fn row_02_a_hub_that_stays_away_is_named() {
     let bench = bench().await;
     bench.hub.fault(On::any(), Fault::status(502));
     let error = bench.fetch().await.unwrap_err();
@@ -103,7 +103,7 @@ async fn a_hub_that_stays_away_is_named() {
 
 /// Row 4: cut at every hundredth, with and without a declared length, the transfer goes on where it stopped.
 #[tokio::test]
-async fn a_cut_body_is_resumed_at_every_offset() {
+async fn row_04_a_cut_body_is_resumed_at_every_offset() {
     let bench = bench().await;
     for percent in 0..100 {
         let at = BYTES as u64 * percent / 100 + percent % 3;
@@ -123,7 +123,7 @@ async fn a_cut_body_is_resumed_at_every_offset() {
 
 /// Row 4: a body that is always cut ends with an error, not with a file.
 #[tokio::test]
-async fn a_body_that_never_grows_is_given_up() {
+async fn row_04_a_body_that_never_grows_is_given_up() {
     let bench = bench().await;
     bench.hub.fault(On::file(LARGE), Fault::new().truncated_at(0).without_header("content-length"));
     let error = bench.fetch().await.unwrap_err();
@@ -133,7 +133,7 @@ async fn a_body_that_never_grows_is_given_up() {
 
 /// Row 5: a stall is noticed, and the next attempt goes on behind it.
 #[tokio::test]
-async fn a_stalled_body_is_resumed() {
+async fn row_05_a_stalled_body_is_resumed() {
     let bench = bench().await;
     bench.hub.fault(On::file(LARGE), Fault::new().stalling_after(150_000).times(1));
     assert_whole(&bench.fetch().await.unwrap());
@@ -142,7 +142,7 @@ async fn a_stalled_body_is_resumed() {
 
 /// Row 5.
 #[tokio::test]
-async fn a_trickling_body_is_given_up() {
+async fn row_05_a_trickling_body_is_given_up() {
     let mut bench = bench().await;
     let mut settings = settings(&bench.hub.endpoint());
     settings.bounds.minimum_rate = 10_000;
@@ -158,7 +158,7 @@ async fn a_trickling_body_is_given_up() {
 
 /// Row 6: one wrong bit is never published; a second copy may be right, two wrong ones are an error.
 #[tokio::test]
-async fn a_flipped_bit_is_received_again_once() {
+async fn row_06_a_flipped_bit_is_received_again_once() {
     let bench = bench().await;
     for at in [0, 1, 99_999, BYTES as u64 - 1] {
         bench.empty();
@@ -178,7 +178,7 @@ async fn a_flipped_bit_is_received_again_once() {
 
 /// Row 6, for a file that git alone vouches for.
 #[tokio::test]
-async fn a_flipped_bit_of_a_small_file_is_found() {
+async fn row_06_a_flipped_bit_of_a_small_file_is_found() {
     let bench = bench().await;
     bench.hub.fault(On::file(SMALL), Fault::new().flipping(3));
     assert_eq!(bench.fetch().await.unwrap_err().reason(), "IntegrityMismatch");
@@ -186,7 +186,7 @@ async fn a_flipped_bit_of_a_small_file_is_found() {
 
 /// Row 7: the branch may move at any time, the pinned commit is what is fetched.
 #[tokio::test]
-async fn a_moving_branch_changes_nothing() {
+async fn row_07_a_moving_branch_changes_nothing() {
     let bench = bench().await;
     bench.hub.push("tiny/model", "main", [(LARGE, b"\0other".to_vec())]).unwrap();
     assert_whole(&bench.fetch().await.unwrap());
@@ -197,7 +197,7 @@ async fn a_moving_branch_changes_nothing() {
 
 /// Row 8: an answer that says it is of another commit is refused.
 #[tokio::test]
-async fn a_file_of_another_commit_is_refused() {
+async fn row_08_a_file_of_another_commit_is_refused() {
     let bench = bench().await;
     bench.hub.fault(On::resolve(LARGE), Fault::new().header("x-repo-commit", &"0".repeat(40)));
     assert_eq!(bench.fetch().await.unwrap_err().reason(), "MalformedAnswer");
@@ -206,7 +206,7 @@ async fn a_file_of_another_commit_is_refused() {
 
 /// Row 9: refusals are final at once.
 #[tokio::test]
-async fn a_gated_repository_is_not_asked_again() {
+async fn row_09_a_gated_repository_is_not_asked_again() {
     let bench = bench().await;
     bench.hub.gate("tiny/model").unwrap();
     let error = bench.fetch_large().await.unwrap_err();
@@ -216,7 +216,7 @@ async fn a_gated_repository_is_not_asked_again() {
 
 /// Row 10: what is cached serves after the repository is gone.
 #[tokio::test]
-async fn a_deleted_repository_serves_from_the_cache() {
+async fn row_10_a_deleted_repository_serves_from_the_cache() {
     let bench = bench().await;
     bench.fetch().await.unwrap();
     bench.hub.remove("tiny/model");
@@ -228,7 +228,7 @@ async fn a_deleted_repository_serves_from_the_cache() {
 
 /// Row 13: a length that is not the listed one is refused before anything is stored, a missing one does no harm.
 #[tokio::test]
-async fn a_lying_length_is_refused() {
+async fn row_13_a_lying_length_is_refused() {
     for fault in [
         Fault::new().body(vec![0; BYTES - 1]),
         Fault::new().body(vec![0; BYTES + 1]),
@@ -254,7 +254,7 @@ async fn a_lying_length_is_refused() {
 
 /// Rows 13 and 60: hostile names in headers and listings touch nothing outside the cache.
 #[tokio::test]
-async fn hostile_names_stay_outside() {
+async fn row_13_hostile_names_stay_outside() {
     let bench = bench().await;
     for name in ["etag", "x-linked-etag"] {
         bench.hub.fault(On::resolve(LARGE), Fault::new().header(name, "\"../../../../evil\"").times(1));

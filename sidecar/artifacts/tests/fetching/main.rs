@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod cache;
+mod checking;
+mod collecting;
 mod disk;
 mod downloads;
 mod huggingface_hub;
 mod processes;
 mod random;
+mod scrubbing;
 mod support;

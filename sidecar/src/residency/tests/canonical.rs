@@ -64,6 +64,7 @@ impl Canonical<'_> {
         let stands_in = world.residency.machine.table.retired.contains(&id);
         self.put((stands_in, world.answering.contains(&id)));
         self.put((entry.in_plan, entry.called, entry.proven, entry.leases, entry.footprint.is_some()));
+        self.put(entry.has_lost_files);
         match entry.state {
             State::Remote => self.put(0),
             State::Preparing { attempt } => self.put((1, world.preparing.get(&id) == Some(&attempt))),

@@ -455,3 +455,25 @@ fn a_version_that_is_up_again_goes_before_its_fallback() {
     world.finish_load(world.entry("a"), Ok(()));
     assert_eq!(world.answers[&waiter], Answer::Granted(world.entry("a"), None));
 }
+
+#[test]
+fn files_that_are_lost_before_a_load_are_fetched_again_at_once_and_then_it_is_a_failure() {
+    let mut world = World::with_plan(vec![target("a", 10, 1)]);
+    let waiter = world.want(&["a"]);
+    let a = world.entry("a");
+    world.finish_prepare(a, Ok(()));
+    world.lose_files(a);
+    assert_eq!(state(&world, "a"), VersionState::Downloading);
+    assert!(!world.answers.contains_key(&waiter));
+    world.finish_prepare(a, Ok(()));
+    world.lose_files(a);
+    assert_eq!(state(&world, "a"), VersionState::FailedToLoad);
+    // After its rest it has both tries again.
+    world.pass(Duration::from_secs(600));
+    world.want(&["a"]);
+    world.finish_prepare(a, Ok(()));
+    world.lose_files(a);
+    world.finish_prepare(a, Ok(()));
+    world.finish_load(a, Ok(()));
+    assert_eq!(state(&world, "a"), VersionState::Loaded);
+}

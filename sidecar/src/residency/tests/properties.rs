@@ -20,6 +20,7 @@ enum Step {
     Release(usize),
     Prepare(usize, Option<bool>),
     Load(usize, Option<bool>),
+    Lose(usize),
     Free(usize),
     Pass(u64),
     Measure(u64),
@@ -76,6 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => any::<usize>().prop_map(Step::Release),
         5 => (any::<usize>(), outcome()).prop_map(|(index, outcome)| Step::Prepare(index, outcome)),
         5 => (any::<usize>(), outcome()).prop_map(|(index, outcome)| Step::Load(index, outcome)),
+        1 => any::<usize>().prop_map(Step::Lose),
         5 => any::<usize>().prop_map(Step::Free),
         3 => (0u64..40).prop_map(Step::Pass),
         1 => prop::sample::select(vec![30u64, 64, 100, 160]).prop_map(Step::Measure),
@@ -124,6 +126,11 @@ fn take(world: &mut World, step: Step) {
         Step::Load(index, outcome) => {
             if let Some(entry) = pick(world.loading.keys().copied(), index) {
                 world.finish_load(entry, result(outcome));
+            }
+        }
+        Step::Lose(index) => {
+            if let Some(entry) = pick(world.loading.keys().copied(), index) {
+                world.lose_files(entry);
             }
         }
         Step::Free(index) => {

@@ -242,6 +242,19 @@ impl World {
         }
     }
 
+    /// A load that finds its files gone from the cache, or damaged there.
+    pub(super) fn lose_files(&mut self, entry: EntryId) {
+        let (attempt, _) = self.loading.remove(&entry).unwrap();
+        let lost = VersionFailure { location: FailureLocation::Download, ..failure(true) };
+        let is_second = self.residency.machine.table.entries.get(&entry).is_some_and(|it| it.has_lost_files);
+        let event = if is_second {
+            self.failed(entry, attempt, lost)
+        } else {
+            Event::Failed { entry, attempt, failure: lost, jitter: 1.0 }
+        };
+        self.feed(event);
+    }
+
     pub(super) fn finish_free(&mut self, entry: EntryId) {
         self.freeing.remove(&entry).unwrap();
         self.feed(Event::Freed { entry });
