@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::status::{Failure, Progress, VersionState};
+use crate::status::{Failure, Progress, Stage, VersionState};
 
 /// Which process speaks.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,6 +136,12 @@ pub struct ReportedVersion {
     pub revision: String,
     /// Where it stands.
     pub state: VersionState,
+    /// What is being done for it, while it is on its way into memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// How far it is on its way into memory, in percent: 100 once it is there. It falls only when it leaves memory.
+    #[serde(default)]
+    pub percent: i32,
     /// Whether it has been loaded and proved at this revision since the process started. It may have been unloaded since,
     /// for others or because nobody used it, and the next request loads it again.
     #[serde(default)]

@@ -40,6 +40,35 @@ pub enum VersionState {
     FailedToLoad,
 }
 
+/// What is being done for a version that is on its way into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Stage {
+    /// The Hub is asked which files the commit has, and the cache which of them are there.
+    Resolve,
+    /// Files are fetched.
+    Download,
+    /// The last of them are verified, and what they will take in memory is read from their headers.
+    Verify,
+    /// Weights are read into memory.
+    Load,
+    /// A first small job shows that it computes finite numbers.
+    WarmUp,
+}
+
+impl Stage {
+    /// What is being done, in a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolving",
+            Self::Download => "downloading",
+            Self::Verify => "verifying",
+            Self::Load => "loading",
+            Self::WarmUp => "warming up",
+        }
+    }
+}
+
 /// In which part of the way a failure happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum FailureLocation {

@@ -206,6 +206,8 @@ pub(crate) fn reported(name: &str, state: VersionState, digit: char) -> Reported
         language_pair: pair.to_owned(),
         revision: commit(digit),
         state,
+        stage: None,
+        percent: 0,
         proven: state == VersionState::Loaded,
         resident_bytes: 0,
         progress: None,

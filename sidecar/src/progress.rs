@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use ostler_crds::status::VersionState;
+use ostler_crds::status::{Stage, VersionState};
 
 use crate::loader::Transferred;
 use crate::residency::Moment;
-use crate::snapshot::{Stage, TransferSnapshot};
+use crate::snapshot::TransferSnapshot;
 
 /// The speed is the mean of so long a time.
 const WINDOW: Duration = Duration::from_secs(5);

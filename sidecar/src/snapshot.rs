@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use ostler_crds::names::{Dtype, LoadPolicy, Task};
-use ostler_crds::status::{FailureLocation, VersionState};
+use ostler_crds::status::{FailureLocation, Stage, VersionState};
 use ostler_inference::engine::SpokenLanguages;
 use serde::{Serialize, Serializer};
 
@@ -52,35 +52,6 @@ fn is_untouched(retired: &[VersionSnapshot]) -> bool {
 
 fn touched<S: Serializer>(retired: &[VersionSnapshot], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(asked_for(retired))
-}
-
-/// What is being done for a version that is on its way into memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Stage {
-    /// The Hub is asked which files the commit has, and the cache which of them are there.
-    Resolve,
-    /// Files are fetched.
-    Download,
-    /// The last of them are verified, and what they will take in memory is read from their headers.
-    Verify,
-    /// Weights are read into memory.
-    Load,
-    /// A first small job shows that it computes finite numbers.
-    WarmUp,
-}
-
-impl Stage {
-    /// What is being done, in a word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Resolve => "resolving",
-            Self::Download => "downloading",
-            Self::Verify => "verifying",
-            Self::Load => "loading",
-            Self::WarmUp => "warming up",
-        }
-    }
 }
 
 /// One model version, or one language pair of it.

@@ -29,6 +29,8 @@ pub(super) fn without_progress(status: &ModelReplicaStatus) -> ModelReplicaStatu
     status.progress_percent = 0;
     for version in &mut status.versions {
         version.progress = None;
+        version.stage = None;
+        version.percent = 0;
     }
     status
 }
@@ -40,6 +42,8 @@ fn version(version: &VersionSnapshot) -> ReportedVersion {
         language_pair: version.key.language_pair.as_ref().map(ToString::to_string).unwrap_or_default(),
         revision: version.revision.clone(),
         state: version.state,
+        stage: version.stage,
+        percent: i32::from(version.percent),
         proven: version.proven,
         resident_bytes: signed(version.resident_bytes),
         progress: version.progress.as_ref().map(progress),

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use ostler_crds::status::VersionState;
+use ostler_crds::status::{Stage, VersionState};
 use tokio::sync::watch;
 
-use crate::snapshot::{Snapshot, Stage, VersionSnapshot};
+use crate::snapshot::{Snapshot, VersionSnapshot};
 use crate::target::VersionKey;
 
 /// How a version is shown before its size is known, and from then on.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use ostler_crds::names::LoadPolicy;
-use ostler_crds::status::VersionState;
+use ostler_crds::status::{Stage, VersionState};
 use ostler_inference::engine::SpokenLanguages;
 
 use crate::loader::Prepared;
 use crate::progress::{self, Meter};
 use crate::residency::{EntryId, FailureRecord, Moment, Residency, View};
-use crate::snapshot::{FailureSnapshot, Snapshot, Stage, VersionSnapshot};
+use crate::snapshot::{FailureSnapshot, Snapshot, VersionSnapshot};
 
 /// Everything that a snapshot is made of.
 pub(super) struct Sources<'task> {
