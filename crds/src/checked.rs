@@ -7,10 +7,12 @@
 mod error;
 mod memory;
 mod models;
+mod result_cache;
 
 pub use error::SpecError;
 pub use memory::{CheckedMemory, memory, task_limits};
 pub use models::{Artifact, CheckedModel, CheckedVersion, models};
+pub use result_cache::result_caches;
 
 /// The longest name of a `ModelDeployment`: names of children add to it and are labels of at most 63 characters.
 const MAX_NAME_LENGTH: usize = 52;

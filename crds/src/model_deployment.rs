@@ -6,6 +6,7 @@
 
 mod models;
 mod pods;
+mod result_cache;
 mod summary;
 
 use kube::{CustomResource, KubeSchema};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use models::{ModelSpec, VersionSpec};
 pub use pods::{CacheSpec, GpuSpec, HostPathCache, HubSpec, MemorySpec, SidecarSpec};
+pub use result_cache::ResultCacheSpec;
 pub use summary::{ModelDeploymentStatus, ModelStatus, VersionStatus};
 
 /// The annotation whose change makes the operator resolve every revision anew.

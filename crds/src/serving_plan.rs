@@ -69,12 +69,27 @@ pub struct PlannedModel {
     /// A version that nobody has used for so long is unloaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_seconds: Option<u32>,
+    /// How many answers are kept; none where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_cache: Option<PlannedResultCache>,
     /// The version for whoever asks for none and is in no other version's share.
     pub default_version: VersionName,
     /// Versions tried in order when the chosen one cannot load.
     pub fallback: Vec<VersionName>,
     /// The versions, each with its effective weight: the weights add up to 100.
     pub versions: Vec<PlannedVersion>,
+}
+
+/// The bounds of the answers that are kept of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedResultCache {
+    /// The most answers.
+    pub max_entries: u32,
+    /// The most bytes that they take together.
+    pub max_bytes: u64,
+    /// How long each is kept.
+    pub time_to_live_seconds: u32,
 }
 
 /// One version of a model.

@@ -42,6 +42,8 @@ pub fn validate(
         return Err(out_of_range("spec.replicas", spec.replicas, "write 0 or more"));
     }
     let memory = checked::memory(&spec.memory)?;
+    let models = checked::models(&spec.models)?;
+    checked::result_caches(&models, &memory)?;
     let gpu = spec.gpu.as_ref().map(gpu).transpose()?;
     let template = template::template(spec.template.as_ref())?;
     let sidecar = spec.sidecar.clone().unwrap_or_default();
@@ -51,7 +53,7 @@ pub fn validate(
         identity,
         replicas: spec.replicas,
         repin: deployment.metadata.annotations.as_ref().and_then(|all| all.get(REPIN_ANNOTATION)).cloned(),
-        models: checked::models(&spec.models)?,
+        models,
         memory,
         task_limits: checked::task_limits(&spec.memory)?,
         gpu,

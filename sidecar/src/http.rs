@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::state::AppState;
 
 mod admission;
+mod answers;
 mod api;
 mod body;
 mod caller;
@@ -36,6 +37,7 @@ mod excerpt;
 mod fields;
 #[cfg(test)]
 mod fixtures;
+mod flights;
 mod headers;
 mod health;
 mod held_loads;

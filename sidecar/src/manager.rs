@@ -13,9 +13,10 @@ use crate::loader::Loader;
 use crate::memory_watch::MemoryWatch;
 use crate::residency::{FailedAttempt, RealMemory, Refusal, Settings, WaiterId};
 use crate::residency_task::{self, Channels, Command};
+use crate::result_cache::{Pin, PlannedPin, ResultCache};
 use crate::routing::{self, Request, RouteError, VersionChoice};
 use crate::snapshot::Snapshot;
-use crate::target::VersionKey;
+use crate::target::{VersionKey, targets};
 
 /// How often a request is routed anew when the plan changes under it.
 const ROUTING_ATTEMPTS: usize = 3;
@@ -71,6 +72,8 @@ pub struct Manager {
 struct Shared {
     commands: mpsc::UnboundedSender<Command>,
     plan: watch::Sender<Arc<ServingPlan>>,
+    loader: Arc<dyn Loader>,
+    results: ResultCache,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     memory: watch::Receiver<Option<RealMemory>>,
     next_waiter: AtomicU64,
@@ -94,10 +97,14 @@ impl Manager {
     ) -> Self {
         let plan = Arc::new(plan);
         let Channels { commands, snapshots, memory } =
-            residency_task::start(loader, settings, Arc::clone(&plan), memory_watch);
+            residency_task::start(Arc::clone(&loader), settings, Arc::clone(&plan), memory_watch);
+        let results = ResultCache::default();
+        results.obey(&plan, pins(&plan, loader.as_ref()));
         let shared = Shared {
             commands,
             plan: watch::Sender::new(plan),
+            loader,
+            results,
             snapshots,
             memory,
             next_waiter: AtomicU64::new(0),
@@ -121,9 +128,38 @@ impl Manager {
             }
             // The task hears of the plan before any request is routed by it.
             let _ = self.shared.commands.send(Command::Plan(Arc::clone(&plan)));
+            self.shared.results.obey(&plan, pins(&plan, self.shared.loader.as_ref()));
             *current = plan;
             true
         });
+    }
+
+    /// The answers that are kept.
+    #[must_use]
+    pub fn results(&self) -> &ResultCache {
+        &self.shared.results
+    }
+
+    /// The weights that the chosen version of a request answers with, whether or not they are loaded; `None` where its
+    /// model keeps no answers, or its weights are not known before they are fetched.
+    ///
+    /// # Errors
+    /// Those of routing.
+    pub fn pin(&self, request: &Request) -> Result<Option<Pin>, RouteError> {
+        let candidates = routing::candidates(&self.plan(), request)?;
+        let Some(planned) = candidates.first().and_then(|key| self.shared.results.pin(key)) else {
+            return Ok(None);
+        };
+        let PlannedPin { key, commit, dtype } = planned;
+        let revision = commit.or_else(|| {
+            let snapshot = self.snapshot();
+            let version = snapshot.versions.iter().find(|version| version.key == key)?;
+            Some(version.revision.clone()).filter(|revision| !revision.is_empty())
+        });
+        // The plan may have changed since the request was routed.
+        let asked = request.version.as_ref().and_then(VersionChoice::commit);
+        let is_asked = |revision: &String| asked.is_none_or(|commit| commit.as_str() == revision);
+        Ok(revision.filter(is_asked).map(|revision| Pin { key: key.present(), revision, dtype }))
     }
 
     /// What is loaded now.
@@ -203,6 +239,15 @@ impl Manager {
             Err(_) => Err(AcquireError::ShuttingDown),
         }
     }
+}
+
+/// What the plan says about the weights of its versions.
+fn pins(plan: &ServingPlan, loader: &dyn Loader) -> impl Iterator<Item = PlannedPin> {
+    targets(plan).into_iter().filter(|target| target.unpinned.is_none()).map(|target| PlannedPin {
+        dtype: loader.dtype(&target),
+        commit: target.commit.map(|commit| commit.to_string()),
+        key: target.key,
+    })
 }
 
 impl From<Refusal> for AcquireError {

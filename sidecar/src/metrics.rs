@@ -1,11 +1,13 @@
 //! Counters, gauges and histograms in the Prometheus text format.
 
 mod cache;
+mod result_cache;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ostler_artifacts::CacheEvent;
+use ostler_crds::names::ModelName;
 use ostler_crds::status::VersionState;
 use ostler_inference::load::PackedEvent;
 use prometheus::{
@@ -14,9 +16,11 @@ use prometheus::{
 
 use crate::lease::Provenance;
 use crate::residency::RealMemory;
+use crate::result_cache::Figures;
 use crate::snapshot::Snapshot;
 use crate::target::VersionKey;
 use cache::CacheCounters;
+use result_cache::ResultCacheFamilies;
 
 /// Latencies from a short translation to an hour of speech, in seconds.
 const SECONDS: [f64; 12] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
@@ -54,6 +58,7 @@ struct Families {
     ready: IntGauge,
     plan_generation: IntGauge,
     memory: MemoryGauges,
+    results: ResultCacheFamilies,
 }
 
 /// What the system says of memory, beside what is accounted for.
@@ -117,6 +122,16 @@ impl Metrics {
         self.0.cache.observe(event);
     }
 
+    /// Counts an answer of a model that keeps its answers.
+    pub fn observe_result(&self, model: &ModelName, is_hit: bool) {
+        self.0.results.observe(model, is_hit);
+    }
+
+    /// Takes over what the kept answers are like.
+    pub fn show_results(&self, figures: &[Figures]) {
+        self.0.results.show(figures);
+    }
+
     /// Everything as text, with the gauges set from a snapshot and from the last measurement of memory.
     ///
     /// # Errors
@@ -155,7 +170,9 @@ impl Families {
         let request_seconds = HistogramVec::new(histogram.buckets(SECONDS.to_vec()), &["endpoint"])?;
         registry.register(Box::new(request_seconds.clone()))?;
         let version = ["model", "version", "language_pair"];
+        let results = ResultCacheFamilies::register(&registry)?;
         Ok(Self {
+            results,
             requests: counters("ostler_requests_total", "Answered requests.", &["endpoint", "status"])?,
             request_seconds,
             served: counters(

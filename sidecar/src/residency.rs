@@ -1,7 +1,8 @@
 //! Which versions are on disk and in memory, decided by a pure state machine: events in, effects out, `now` given.
 //!
 //! What it promises, whatever happens in whatever order:
-//! - The bytes reserved never exceed the budget. Bytes being freed count until they are free.
+//! - The bytes reserved never exceed the budget. Bytes being freed count until they are free. A budget that is lowered
+//!   under what is reserved lets idle versions go until it holds.
 //! - A load never starts over the limit of its model or its task.
 //! - A leased or kept version is never evicted, and none before its minimum residency unless the system itself runs
 //!   out of memory.
@@ -70,6 +71,11 @@ impl Residency {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self { machine: Machine::new(settings), has_plan: false, is_ready: false }
+    }
+
+    /// Keeps to another budget from the next event on.
+    pub fn set_budget(&mut self, budget: Budget) {
+        self.machine.settings.budget = budget;
     }
 
     /// Hears one event and says what is to be done, in this order.

@@ -20,8 +20,9 @@ use crate::memory_watch::MemoryWatch;
 use crate::pool::Slots;
 use crate::progress::Meter;
 use crate::residency::{
-    Attempt, Effect, EntryId, Event, Moment, RealMemory, Refusal, Residency, Settings, WaiterId,
+    Attempt, Budget, Effect, EntryId, Event, Moment, RealMemory, Refusal, Residency, Settings, WaiterId,
 };
+use crate::result_cache::planned_bytes;
 use crate::snapshot::Snapshot;
 use crate::target::{Batching, Target, VersionFailure, VersionKey, targets};
 use observe::{Sources, observe};
@@ -93,7 +94,8 @@ pub(crate) fn start(
         targets: HashMap::new(),
         plan_generation: 0,
         least_percent: 0,
-        budget_bytes: settings.budget.bytes,
+        budget: settings.budget,
+        set_aside_bytes: 0,
         snapshots: watch::Sender::new(Arc::new(Snapshot::default())),
         memory: watch::Sender::new(None),
     };
@@ -149,7 +151,10 @@ struct Task {
     targets: HashMap<EntryId, Target>,
     plan_generation: i64,
     least_percent: u8,
-    budget_bytes: u64,
+    /// Of everything.
+    budget: Budget,
+    /// What of it is for the answers that are kept.
+    set_aside_bytes: u64,
     snapshots: watch::Sender<Arc<Snapshot>>,
     memory: watch::Sender<Option<RealMemory>>,
 }
@@ -201,6 +206,9 @@ impl Task {
             Command::Plan(plan) => {
                 self.plan_generation = plan.generation;
                 self.least_percent = 0;
+                self.set_aside_bytes = planned_bytes(&plan);
+                let models_bytes = self.budget.bytes.saturating_sub(self.set_aside_bytes);
+                self.residency.set_budget(Budget { bytes: models_bytes, ..self.budget });
                 let targets = targets(&plan);
                 self.set_batching(&targets);
                 self.feed(Event::Planned { targets })
@@ -326,7 +334,8 @@ impl Task {
             percents: &self.percents,
             started_at: self.started_at,
             plan_generation: self.plan_generation,
-            budget_bytes: self.budget_bytes,
+            budget_bytes: self.budget.bytes,
+            set_aside_bytes: self.set_aside_bytes,
             least_percent: self.least_percent,
         });
         self.percents = percents;

@@ -22,7 +22,7 @@ pub struct Snapshot {
     pub progress_percent: u8,
     /// The memory budget in bytes.
     pub budget_bytes: u64,
-    /// The bytes reserved of it: loaded, loading and still being freed.
+    /// The bytes reserved of it: loaded, loading and still being freed, and what is set aside for answers that are kept.
     pub reserved_bytes: u64,
     /// Requests that wait for a version to load.
     pub waiting_requests: usize,

@@ -220,13 +220,24 @@ async fn the_example_transcribes_translates_and_tells_languages_in_the_memory_th
     ] {
         let body = json!({"q": text, "source": source, "target": target});
         let url = format!("http://{}/translate", served.serving);
-        let answer: Value = served.client.post(url).json(&body).send().await.unwrap().json().await.unwrap();
-        assert_eq!(answer["translatedText"], expected);
+        // The example keeps translations.
+        let mut revisions = Vec::new();
+        for outcome in ["miss", "hit"] {
+            let answer = served.client.post(&url).json(&body).send().await.unwrap();
+            assert_eq!(header(&answer, "x-ostler-cache"), outcome);
+            revisions.push(header(&answer, "x-ostler-revision"));
+            let answer: Value = answer.json().await.unwrap();
+            assert_eq!(answer["translatedText"], expected);
+        }
+        assert_eq!((revisions[0].len(), &revisions[0]), (40, &revisions[1]));
     }
     let url = format!("http://{}/detect", served.serving);
     let body = json!({"q": "Das ist ein schönes Haus am See"});
     let answer: Value = served.client.post(url).json(&body).send().await.unwrap().json().await.unwrap();
     assert_eq!(answer[0]["language"], "de");
+    let (_, metrics) = served.status("/metrics").await;
+    let hits = "ostler_result_cache_answers_total{model=\"translation\",outcome=\"hit\"} 2";
+    assert!(metrics.contains(hits), "{metrics}");
     let (status, body) = served.status("/readyz").await;
     assert_eq!(status, StatusCode::OK, "{body}");
     served.stop().await;

@@ -91,6 +91,7 @@ pub fn model(name: &str, task: Task) -> ModelBuilder {
         memory_limit: None,
         idle_seconds: None,
         history: 0,
+        result_cache: None,
         language_pairs: Vec::new(),
         default_version: None,
         versions: Vec::new(),

@@ -5,11 +5,13 @@ use std::ops::RangeInclusive;
 
 use super::SpecError;
 use super::memory::amount;
+use super::result_cache::result_cache;
 use crate::model_deployment::{ModelSpec, VersionSpec};
 use crate::names::{
     Dtype, LANGUAGE_PAIR_PLACEHOLDER, LanguagePair, LoadPolicy, LongForm, ModelName, NameError, StorageUri,
     Task, VersionName, Weight,
 };
+use crate::serving_plan::PlannedResultCache;
 
 /// Most models in one `ModelDeployment`, as in the CRD.
 const MAX_MODELS: usize = 32;
@@ -54,6 +56,8 @@ pub struct CheckedModel {
     pub idle_seconds: Option<u32>,
     /// How many earlier commits of each version, and of each language pair of it, stay loadable.
     pub history: usize,
+    /// How many answers are kept; `None` keeps none.
+    pub result_cache: Option<PlannedResultCache>,
     /// Takes what the other versions leave of 100 percent.
     pub default_version: VersionName,
     /// Tried in order when the chosen version cannot load.
@@ -148,6 +152,7 @@ fn model(path: &str, spec: &ModelSpec) -> Result<CheckedModel, SpecError> {
         memory_limit_bytes: spec.memory_limit.as_ref().map(memory_limit).transpose()?,
         idle_seconds: spec.idle_seconds.map(|seconds| idle_seconds(path, seconds)).transpose()?,
         history: history(path, spec.history)?,
+        result_cache: spec.result_cache.as_ref().map(|spec| result_cache(path, spec)).transpose()?,
         default_version,
         fallback,
         versions,

@@ -110,6 +110,18 @@ fn what_is_wrong_with_models_is_named_by_its_path() {
         (vec![model("x", json!({"history": 9}))], "spec.models[0].history: 9 is not allowed: write 0 to 8"),
         (vec![model("x", json!({"history": -1}))], "spec.models[0].history: -1 is not allowed"),
         (
+            vec![model("x", json!({"resultCache": {"maxEntries": 0}}))],
+            "spec.models[0].resultCache.maxEntries: 0 is not allowed: write 1 to 1000000",
+        ),
+        (
+            vec![model("x", json!({"resultCache": {"maxBytes": "64MB"}}))],
+            "spec.models[0].resultCache.maxBytes: \"64MB\" is no amount",
+        ),
+        (
+            vec![model("x", json!({"resultCache": {"timeToLiveSeconds": -1}}))],
+            "spec.models[0].resultCache.timeToLiveSeconds: -1 is not allowed: write 1 to 31536000",
+        ),
+        (
             vec![model("t", json!({"versions": [version("v1", "hf://a/opus-{languagePair}", 0)]}))],
             "spec.models[0].versions[0].storageUri: {languagePair} needs languagePairs",
         ),
@@ -186,6 +198,22 @@ fn the_default_version_takes_what_the_others_leave() {
     assert_eq!(weights(weighted(0, &[10])), [90, 10]);
     assert_eq!(weights(weighted(0, &[100])), [0, 100]);
     assert_eq!(weights(weighted(50, &[10])), [90, 10]);
+}
+
+#[test]
+fn a_result_cache_has_defaults_and_all_of_them_take_half_of_the_memory_at_most() {
+    let kept = |fields: Value| models(&[model("x", json!({"resultCache": fields}))]).unwrap().remove(0);
+    let bounds = kept(json!({})).result_cache.unwrap();
+    assert_eq!((bounds.max_entries, bounds.max_bytes, bounds.time_to_live_seconds), (1000, 64 << 20, 3600));
+    assert_eq!(models(&[whisper()]).unwrap()[0].result_cache, None);
+    let memory: MemorySpec = serde_json::from_value(json!({"host": "1Gi"})).unwrap();
+    let memory = super::memory(&memory).unwrap();
+    let half = kept(json!({"maxBytes": "512Mi"}));
+    assert_eq!(result_caches(std::slice::from_ref(&half), &memory), Ok(()));
+    let refusal = result_caches(&[half, kept(json!({"maxBytes": "1"}))], &memory).unwrap_err().to_string();
+    let expected =
+        "spec.models[*].resultCache.maxBytes: 536870913 is not allowed: write amounts that are at most half";
+    assert!(refusal.starts_with(expected), "{refusal}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::result_cache::ResultCacheSpec;
 use crate::names::{Dtype, LoadPolicy, LongForm, Task};
 use crate::quantity::QuantityText;
 
@@ -84,6 +85,10 @@ pub struct ModelSpec {
     #[x_kube(validation = Rule::new("self >= 0 && self <= 8")
         .message("history must be from 0 to 8"))]
     pub history: i32,
+    /// Keep answers, and give them again to equal requests instead of computing them. Off without it; `{}` takes 1000
+    /// answers, 64Mi and an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_cache: Option<ResultCacheSpec>,
     /// Language pairs, such as `en-de`, at most 64. Each in turn replaces `{languagePair}` in `storageUri`, and is
     /// loaded and evicted by itself. A version without that placeholder has one set of files for every pair.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -28,6 +28,7 @@ fn valid() -> Value {
                     "memoryLimit": "3Gi",
                     "idleSeconds": 1800,
                     "history": 2,
+                    "resultCache": { "maxEntries": 1000, "maxBytes": "64Mi", "timeToLiveSeconds": 3600 },
                 },
                 {
                     "name": "translation",
@@ -97,6 +98,13 @@ fn every_rule_refuses_with_words_that_say_what_to_write() {
         ("/spec/models/0/idleSeconds", json!(31_536_001), "idleSeconds must be from 1"),
         ("/spec/models/0/history", json!(-1), "history must be from 0 to 8"),
         ("/spec/models/0/history", json!(9), "history must be from 0 to 8"),
+        ("/spec/models/0/resultCache/maxEntries", json!(0), "resultCache.maxEntries must be from 1"),
+        ("/spec/models/0/resultCache/maxBytes", json!("0"), "resultCache.maxBytes must be a quantity"),
+        (
+            "/spec/models/0/resultCache/timeToLiveSeconds",
+            json!(31_536_001),
+            "resultCache.timeToLiveSeconds must be from 1",
+        ),
         ("/spec/memory/limits", json!({ "speech": "1Gi" }), "memory.limits must name tasks"),
         ("/spec/memory/limits", json!({ "translation": "0" }), "memory.limits must be quantities"),
         ("/spec/models/0/languagePairs", json!(["en-de"]), "languagePairs is for models of task translation"),

@@ -43,9 +43,16 @@ fn version() -> impl Strategy<Value = PlannedVersion> {
 }
 
 fn model() -> impl Strategy<Value = PlannedModel> {
-    let bounds = (option::of(1_u64..1 << 40), option::of(1_u32..=31_536_000));
+    let result_cache = (1_u32..1000, 1_u64..1 << 30, 1_u32..=3600).prop_map(
+        |(max_entries, max_bytes, time_to_live_seconds)| PlannedResultCache {
+            max_entries,
+            max_bytes,
+            time_to_live_seconds,
+        },
+    );
+    let bounds = (option::of(1_u64..1 << 40), option::of(1_u32..=31_536_000), option::of(result_cache));
     ("[a-z][a-z0-9-]{0,8}[a-z0-9]", any::<bool>(), 1_u32..=64, bounds, vec(version(), 1..4)).prop_map(
-        |(name, keep, instances, (memory_limit_bytes, idle_seconds), versions)| PlannedModel {
+        |(name, keep, instances, (memory_limit_bytes, idle_seconds, result_cache), versions)| PlannedModel {
             name: name.parse().unwrap(),
             task: Task::Translation,
             load: if keep { LoadPolicy::Preload } else { LoadPolicy::Lazy },
@@ -56,6 +63,7 @@ fn model() -> impl Strategy<Value = PlannedModel> {
             long_form: keep.then_some(LongForm::Batched),
             memory_limit_bytes,
             idle_seconds,
+            result_cache,
             default_version: versions[0].name.clone(),
             fallback: versions.iter().map(|version| version.name.clone()).collect(),
             versions,
@@ -155,6 +163,11 @@ fn the_form_on_the_wire_is_the_agreed_one() {
             long_form: None,
             memory_limit_bytes: Some(3 << 30),
             idle_seconds: None,
+            result_cache: Some(PlannedResultCache {
+                max_entries: 1000,
+                max_bytes: 64 << 20,
+                time_to_live_seconds: 3600,
+            }),
             default_version: "v1".parse().unwrap(),
             fallback: Vec::new(),
             versions: vec![PlannedVersion {
@@ -186,6 +199,7 @@ fn the_form_on_the_wire_is_the_agreed_one() {
         "models": [{
             "name": "translation", "task": "translation", "load": "Preload", "keep": false, "instances": 1,
             "memoryLimitBytes": 3_221_225_472_u64,
+            "resultCache": { "maxEntries": 1000, "maxBytes": 67_108_864_u64, "timeToLiveSeconds": 3600 },
             "defaultVersion": "v1", "fallback": [],
             "versions": [{
                 "name": "v1", "dtype": "float32", "weight": 100,

@@ -48,6 +48,7 @@ fn planned_model(model: &CheckedModel, pins: &Pins) -> PlannedModel {
         long_form: model.long_form,
         memory_limit_bytes: model.memory_limit_bytes,
         idle_seconds: model.idle_seconds,
+        result_cache: model.result_cache,
         default_version: model.default_version.clone(),
         fallback: model.fallback.clone(),
         versions: model.versions.iter().map(|version| planned_version(model, version, pins)).collect(),

@@ -9,12 +9,14 @@ use ostler_inference::engine::{Control, Job, Output};
 
 use super::admission::Admission;
 use super::error::{ApiError, Attempt};
+use super::flights::Flights;
 use super::held_loads::HeldLoads;
-use super::provenance;
-use crate::lease::{Lease, Provenance};
+use super::provenance::{self, Credit};
+use crate::lease::Lease;
 use crate::manager::AcquireError;
 use crate::pool::RunError;
 use crate::residency::FailedAttempt;
+use crate::result_cache::Pin;
 use crate::routing::{self, Request, RouteError};
 use crate::state::AppState;
 use crate::target::{VersionFailure, VersionKey};
@@ -28,12 +30,13 @@ pub(super) struct Api {
     pub(super) app: AppState,
     pub(super) admission: Arc<Admission>,
     pub(super) held_loads: HeldLoads,
+    pub(super) flights: Flights,
 }
 
 impl Api {
     pub(super) fn new(app: AppState) -> Self {
         let admission = Arc::new(Admission::new(&app.limits));
-        Self { app, admission, held_loads: HeldLoads::default() }
+        Self { app, admission, held_loads: HeldLoads::default(), flights: Flights::default() }
     }
 
     /// Whether the plan has a version for the request, before anything is done for it.
@@ -41,7 +44,23 @@ impl Api {
     /// # Errors
     /// [`ApiError::UnknownModel`], [`ApiError::UnknownLanguagePair`].
     pub(super) fn check_route(&self, request: &Request) -> Result<(), ApiError> {
-        routing::candidates(&self.app.manager.plan(), request).map(|_| ()).map_err(route_error)
+        self.route(request).map(|_| ())
+    }
+
+    /// The versions that may answer a request: the chosen one, then its fallbacks.
+    ///
+    /// # Errors
+    /// As [`Api::check_route`].
+    pub(super) fn route(&self, request: &Request) -> Result<Vec<VersionKey>, ApiError> {
+        routing::candidates(&self.app.manager.plan(), request).map_err(route_error)
+    }
+
+    /// The weights that the chosen version answers with, where answers are kept and the weights are known.
+    ///
+    /// # Errors
+    /// As [`Api::check_route`].
+    pub(super) fn pin(&self, request: &Request) -> Result<Option<Pin>, ApiError> {
+        self.app.manager.pin(request).map_err(route_error)
     }
 
     /// The version that routing chooses for the request.
@@ -49,8 +68,7 @@ impl Api {
     /// # Errors
     /// As [`Api::check_route`].
     pub(super) fn chosen(&self, request: &Request) -> Result<VersionKey, ApiError> {
-        let candidates = routing::candidates(&self.app.manager.plan(), request).map_err(route_error)?;
-        candidates.into_iter().next().ok_or(ApiError::Internal)
+        self.route(request)?.into_iter().next().ok_or(ApiError::Internal)
     }
 
     /// Acquires a version for the request.
@@ -64,10 +82,15 @@ impl Api {
 }
 
 impl Api {
-    /// Says in the response's headers, and in the metrics, which versions answered.
-    pub(super) fn credit(&self, response: &mut Response, used: &[Provenance]) {
+    /// Says in the response's headers, and in the metrics, which versions answered, and whether they had to compute.
+    pub(super) fn credit(&self, response: &mut Response, used: &[Credit]) {
         provenance::add(response.headers_mut(), used);
-        used.iter().for_each(|provenance| self.app.metrics.observe_served(provenance));
+        for Credit { provenance, is_hit } in used {
+            self.app.metrics.observe_served(provenance);
+            if let Some(is_hit) = is_hit {
+                self.app.metrics.observe_result(&provenance.model, *is_hit);
+            }
+        }
     }
 }
 

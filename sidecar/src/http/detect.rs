@@ -6,14 +6,15 @@ use axum::response::{IntoResponse, Response};
 use ostler_crds::names::Task;
 use ostler_inference::engine::{ClassifyJob, Job, LabelScore, Output};
 
+use super::answers::Work;
 use super::api::{self, Api};
 use super::caller::Caller;
 use super::error::ApiError;
 use super::language_choice::{detections, of_task};
 use super::libretranslate_body::read_fields;
 use super::model_choice;
+use super::provenance::Credit;
 use super::translate_form::parse_detect;
-use crate::lease::Provenance;
 use crate::routing;
 
 /// The languages of a text, or of several together, most probable first.
@@ -40,19 +41,18 @@ pub(super) async fn classify(
     caller: &Caller,
     model: Option<&str>,
     texts: Vec<String>,
-) -> Result<(Vec<Vec<LabelScore>>, Provenance), ApiError> {
+) -> Result<(Vec<Vec<LabelScore>>, Credit), ApiError> {
     let choice = model.map(|model| model_choice::parse(model, None)).transpose()?;
     let (model, version) = choice.map_or((None, None), |choice| (Some(choice.model), choice.version));
     let plan = api.app.manager.plan();
     let capable = of_task(&plan, Task::TextClassification, model.as_ref())?;
     let model = capable.first().map(|model| model.name.clone()).ok_or(ApiError::Internal)?;
     let request = routing::Request { model, language_pair: None, version, subject: caller.subject(None) };
-    api.loaded_or_deferred(caller, &request).await?;
     let count = texts.len();
-    let lease = api.acquire(request).await?;
     let job = Job::Classify(ClassifyJob { texts });
-    match api::run(&lease, job, &[("texts", "q")]).await? {
-        Output::Labels(labels) if labels.len() == count => Ok((labels, lease.provenance().clone())),
+    let work = api.kept_or_loaded(caller, &request, Work::new(job, &[("texts", "q")])).await?;
+    match api.answer(request, work).await?.into_parts() {
+        (Output::Labels(labels), credit) if labels.len() == count => Ok((labels, credit)),
         _ => Err(api::wrong_output(Task::TextClassification)),
     }
 }

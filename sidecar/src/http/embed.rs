@@ -4,12 +4,13 @@ use ostler_crds::names::Task;
 use ostler_inference::engine::{EmbedJob, Embeddings, Job, Output};
 use serde::Serialize;
 
+use super::answers::Work;
 use super::api::{self, Api};
 use super::caller::Caller;
 use super::error::ApiError;
 use super::language_choice::of_tasks;
 use super::model_choice;
-use crate::lease::Provenance;
+use super::provenance::Credit;
 use crate::routing;
 
 /// Which sentence encoder is asked, and for whom.
@@ -18,8 +19,8 @@ pub(super) struct Asked<'request> {
     pub(super) model: Option<&'request str>,
     /// The subject of the version split, where the header names none.
     pub(super) user: Option<&'request str>,
-    /// The endpoint's names for the fields of an [`EmbedJob`].
-    pub(super) names: &'request [(&'request str, &'request str)],
+    /// The endpoint's name for the texts of an [`EmbedJob`].
+    pub(super) texts: &'static str,
 }
 
 /// The vector of each text, and what gave them.
@@ -31,7 +32,7 @@ pub(super) async fn embed(
     caller: &Caller,
     asked: Asked<'_>,
     job: EmbedJob,
-) -> Result<(Embeddings, Provenance), ApiError> {
+) -> Result<(Embeddings, Credit), ApiError> {
     let (model, version) =
         model_choice::optional(asked.model.or(caller.model.as_deref()), caller.version.as_deref())?;
     let plan = api.app.manager.plan();
@@ -39,12 +40,12 @@ pub(super) async fn embed(
     let model = capable.first().map(|model| model.name.clone()).ok_or(ApiError::Internal)?;
     let request =
         routing::Request { model, language_pair: None, version, subject: caller.subject(asked.user) };
-    api.loaded_or_deferred(caller, &request).await?;
     let count = job.texts.len();
-    let lease = api.acquire(request).await?;
-    match api::run(&lease, Job::Embed(job), asked.names).await? {
-        Output::Embeddings(embeddings) if embeddings.vectors.len() == count => {
-            Ok((embeddings, lease.provenance().clone()))
+    let work = Work::new(Job::Embed(job), &[("texts", asked.texts)]);
+    let work = api.kept_or_loaded(caller, &request, work).await?;
+    match api.answer(request, work).await?.into_parts() {
+        (Output::Embeddings(embeddings), credit) if embeddings.vectors.len() == count => {
+            Ok((embeddings, credit))
         }
         _ => Err(api::wrong_output(Task::FeatureExtraction)),
     }

@@ -46,8 +46,7 @@ pub(super) async fn embeddings(
 ) -> Result<Response, ApiError> {
     let fields = json_body::read(request, &api.app.limits).await?;
     let request = parse(&fields, &api.app.limits)?;
-    let asked =
-        Asked { model: Some(&request.model), user: request.user.as_deref(), names: &[("texts", "input")] };
+    let asked = Asked { model: Some(&request.model), user: request.user.as_deref(), texts: "input" };
     let job = EmbedJob { texts: request.texts, dimensions: request.dimensions };
     let (embeddings, used) = embed(&api, &caller, asked, job).await?;
     let encode = |(index, vector): (usize, Vec<f32>)| Embedding {

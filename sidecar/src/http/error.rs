@@ -17,7 +17,7 @@ use serde::Serialize;
 pub(super) use shape::{as_libretranslate, as_problem, as_vllm, from_panic};
 
 /// Why a request got no answer. The text of each is fit for the client: it holds no secret and no raw input.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum ApiError {
     /// A required field is absent or empty.
     #[error("Invalid request: missing {parameter} parameter")]
@@ -217,6 +217,11 @@ impl ApiError {
     /// The status that every protocol answers with.
     pub(super) fn status(&self) -> StatusCode {
         self.traits().status
+    }
+
+    /// Whether every equal request would fail in the same way.
+    pub(super) fn is_of_the_request(&self) -> bool {
+        self.status().is_client_error() && !matches!(self, Self::Busy { .. })
     }
 
     /// One PascalCase word for metrics and logs.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, ready};
@@ -124,6 +124,8 @@ pub(super) struct FakeLoader {
     pub(super) transfers: AtomicUsize,
     /// How transfers go that take their time: each word goes to those under way, and `None` ends them.
     pub(super) transferring: Option<watch::Receiver<Option<Transferred>>>,
+    /// Whether jobs that wait for it go on.
+    opened: Arc<AtomicBool>,
 }
 
 /// A loader whose transfers stand still, until they are told how far they are.
@@ -131,6 +133,13 @@ pub(super) fn slow() -> (FakeLoader, watch::Sender<Option<Transferred>>) {
     let nothing = Transferred { total_bytes: 0, completed_bytes: 0 };
     let (tell, transferring) = watch::channel(Some(nothing));
     (FakeLoader { transferring: Some(transferring), ..FakeLoader::default() }, tell)
+}
+
+impl FakeLoader {
+    /// Lets the jobs that wait at the gate go on, and all that come after them.
+    pub(super) fn open(&self) {
+        self.opened.store(true, Ordering::SeqCst);
+    }
 }
 
 impl Loader for FakeLoader {
@@ -171,7 +180,11 @@ impl Loader for FakeLoader {
     }
 
     fn load(&self, _: &Target, _: &Prepared) -> Result<Arc<dyn Engine>, VersionFailure> {
-        Ok(Arc::new(FakeEngine { cancelled: Arc::clone(&self.cancelled), begun: Arc::clone(&self.begun) }))
+        Ok(Arc::new(FakeEngine {
+            cancelled: Arc::clone(&self.cancelled),
+            begun: Arc::clone(&self.begun),
+            opened: Arc::clone(&self.opened),
+        }))
     }
 }
 
@@ -183,11 +196,26 @@ fn heard(segment: Segment) -> JobProgress {
 struct FakeEngine {
     cancelled: Arc<AtomicUsize>,
     begun: Arc<AtomicUsize>,
+    opened: Arc<AtomicBool>,
+}
+
+impl FakeEngine {
+    /// Waits until the gate is open or the job is cancelled.
+    fn wait(&self, control: &Control) -> Result<(), EngineError> {
+        while !self.opened.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+            if let Err(error) = control.check() {
+                self.cancelled.fetch_add(1, Ordering::SeqCst);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Engine for FakeEngine {
     fn run(&self, job: &Job, control: &Control) -> Result<Output, EngineError> {
-        self.begun.fetch_add(1, Ordering::SeqCst);
+        let number = self.begun.fetch_add(1, Ordering::SeqCst);
         match job {
             Job::Transcribe(job) => match job.prompt.as_deref() {
                 Some("damaged") => {
@@ -196,6 +224,15 @@ impl Engine for FakeEngine {
                 }
                 Some("klingon") => {
                     Err(EngineError::InvalidInput { parameter: "language", message: "is unknown".to_owned() })
+                }
+                Some("gate") => self.wait(control).map(|()| Output::Transcript(transcript())),
+                Some("fails at first") => {
+                    self.wait(control)?;
+                    if number == 0 {
+                        Err(EngineError::NotFinite("a logit"))
+                    } else {
+                        Ok(Output::Transcript(transcript()))
+                    }
                 }
                 Some("panic") => panic!("a test asked for it"),
                 Some("wait") => {

@@ -16,6 +16,8 @@ pub(super) const DTYPE: HeaderName = HeaderName::from_static("x-ostler-dtype");
 /// Response: the version that should have answered, and where and why it failed, such as
 /// `v2; location=Load; reason=Corrupted`; present only where a fallback did.
 pub(super) const FALLBACK: HeaderName = HeaderName::from_static("x-ostler-fallback");
+/// Response, where the model keeps its answers: `hit` or `miss`.
+pub(super) const CACHE: HeaderName = HeaderName::from_static("x-ostler-cache");
 /// Request and response: ties a request to its lines in the log.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Response: tells OpenAI's clients whether asking again can help, whatever the status says.

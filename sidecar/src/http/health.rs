@@ -73,6 +73,7 @@ fn readiness(snapshot: &Snapshot, is_draining: bool) -> Readiness<'_> {
 
 /// Counters and gauges in Prometheus' text format.
 pub(super) async fn metrics(State(app): State<AppState>) -> Response {
+    app.metrics.show_results(&app.manager.results().figures());
     let text = match app.metrics.text(&app.manager.snapshot(), app.manager.memory()) {
         Ok(text) => text,
         Err(error) => {

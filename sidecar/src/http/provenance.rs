@@ -5,9 +5,23 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use super::headers as names;
 use crate::lease::{Fallback, Provenance};
 
-/// Adds the headers of each version that had a part in the answer, once each, in the order of use.
-pub(super) fn add(headers: &mut HeaderMap, used: &[Provenance]) {
-    for provenance in used {
+/// Who had a part in an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Credit {
+    /// What produced the part.
+    pub(super) provenance: Provenance,
+    /// Whether it was there, or in the making, before it was asked for; `None` where the model keeps no answers.
+    pub(super) is_hit: Option<bool>,
+}
+
+/// Adds the headers of each version that had a part in the answer, once each, in the order of use. The answer is a hit
+/// where nothing of it that is kept had to be computed.
+pub(super) fn add(headers: &mut HeaderMap, used: &[Credit]) {
+    let hits: Vec<bool> = used.iter().filter_map(|credit| credit.is_hit).collect();
+    if !hits.is_empty() {
+        append(headers, names::CACHE, if hits.iter().all(|is_hit| *is_hit) { "hit" } else { "miss" });
+    }
+    for Credit { provenance, .. } in used {
         append(headers, names::MODEL, provenance.model.as_str());
         append(headers, names::VERSION, provenance.version.as_str());
         append(headers, names::REVISION, &provenance.revision);
@@ -34,8 +48,8 @@ mod tests {
 
     use super::*;
 
-    fn provenance(version: &str, revision: &str, fallback: Option<&str>) -> Provenance {
-        Provenance {
+    fn provenance(version: &str, revision: &str, fallback: Option<&str>) -> Credit {
+        let provenance = Provenance {
             model: "translation".parse().unwrap(),
             version: version.parse().unwrap(),
             language_pair: None,
@@ -47,6 +61,24 @@ mod tests {
                 reason: "Corrupted".to_owned(),
                 message: "the hash differs".to_owned(),
             }),
+        };
+        Credit { provenance, is_hit: None }
+    }
+
+    #[test]
+    fn an_answer_is_a_hit_where_no_part_of_it_was_computed() {
+        for (parts, expected) in [
+            (&[None][..], None),
+            (&[Some(true), Some(true)], Some("hit")),
+            (&[Some(true), None], Some("hit")),
+            (&[Some(true), Some(false)], Some("miss")),
+            (&[Some(false)], Some("miss")),
+        ] {
+            let mut headers = HeaderMap::new();
+            let part = |is_hit: &Option<bool>| Credit { is_hit: *is_hit, ..provenance("v1", "abc", None) };
+            add(&mut headers, &parts.iter().map(part).collect::<Vec<_>>());
+            let found = headers.get("x-ostler-cache").map(|value| value.to_str().unwrap());
+            assert_eq!(found, expected, "{parts:?}");
         }
     }
 

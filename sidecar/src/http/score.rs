@@ -41,7 +41,7 @@ pub(super) async fn score(
 ) -> Result<Response, ApiError> {
     let fields = json_body::read(request, &api.app.limits).await?;
     let ScoreRequest { texts, firsts, names, model, user } = parse(&fields, &api.app.limits)?;
-    let asked = Asked { model: model.as_deref(), user: user.as_deref(), names: &[("texts", names.0)] };
+    let asked = Asked { model: model.as_deref(), user: user.as_deref(), texts: names.0 };
     let (embeddings, used) = embed(&api, &caller, asked, EmbedJob { texts, dimensions: None }).await?;
     let (left, right) = embeddings.vectors.split_at_checked(firsts).ok_or(ApiError::Internal)?;
     // One text on the left stands against each on the right.
@@ -50,7 +50,7 @@ pub(super) async fn score(
         id: format!("score-{}", caller.request_id),
         object: "list",
         created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        model: model.unwrap_or_else(|| used.model.to_string()),
+        model: model.unwrap_or_else(|| used.provenance.model.to_string()),
         data: pairs
             .map(|(index, (left, right))| Score {
                 index,

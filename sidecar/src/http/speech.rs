@@ -1,23 +1,25 @@
 //! `POST /v1/audio/transcriptions` and `POST /v1/audio/translations`.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ostler_crds::names::Task;
-use ostler_inference::engine::{Job, Output};
+use ostler_inference::engine::Output;
 use ostler_inference::languages;
 
-use super::admission::{Permit, Place};
+use super::admission::Place;
+use super::answers::Work;
 use super::api::{self, Api};
 use super::caller::Caller;
 use super::error::ApiError;
 use super::language_choice::of_task;
-use super::load_comments;
 use super::model_choice;
 use super::multipart::Parts;
 use super::speech_form::{self, Endpoint};
 use super::speech_stream;
-use super::speech_upload::{decode, receive};
+use super::speech_upload::receive;
 use super::transcript_body::render;
 use crate::routing;
 
@@ -66,15 +68,14 @@ async fn answer(
     };
     // A model that is not there is told before the work of decoding, and a bad clip before that of loading.
     api.check_route(&request)?;
-    api.loaded_or_deferred(caller, &request).await?;
-    let (samples, room) = decode(api, file, room).await?;
-    let job = speech.options.into_job(samples, long_form);
+    let job = speech.options.into_job(Arc::default(), long_form);
+    let work = Work::of_upload(job, file, room, &NAMES);
+    let work = api.kept_or_loaded(caller, &request, work).await?;
     if speech.stream {
         let place = parts.extensions.get::<Place>().cloned().ok_or(ApiError::Internal)?;
-        return stream(api, request, job, place, room).await;
+        return speech_stream::answer(api, request, work, place).await;
     }
-    let lease = api.acquire(request).await?;
-    let output = api::run(&lease, job, &NAMES).await?;
+    let (output, credit) = api.answer(request, work).await?.into_parts();
     let Output::Transcript(transcript) = output else {
         return Err(api::wrong_output(Task::AutomaticSpeechRecognition));
     };
@@ -85,27 +86,6 @@ async fn answer(
         .map_err(|_| ApiError::Internal)?;
     let mut response = rendered.text.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(rendered.content_type));
-    api.credit(&mut response, std::slice::from_ref(lease.provenance()));
-    drop(room);
+    api.credit(&mut response, &[credit]);
     Ok(response)
-}
-
-/// Answers with the text while it is made, and before that with how far the version is that has to be loaded for it.
-async fn stream(
-    api: &Api,
-    request: routing::Request,
-    job: Job,
-    place: Place,
-    room: Permit,
-) -> Result<Response, ApiError> {
-    let chosen = api.chosen(&request)?;
-    let (begun, of_begun) = (api.clone(), place.clone());
-    let begin = async move {
-        let lease = begun.acquire(request).await?;
-        let provenance = lease.provenance().clone();
-        let mut response = speech_stream::answer(lease, job, &NAMES, of_begun, room).await?.into_response();
-        begun.credit(&mut response, &[provenance]);
-        Ok(response)
-    };
-    load_comments::tell(&api.app.manager, chosen, place, begin).await
 }

@@ -57,7 +57,7 @@ pub(super) struct SpeechOptions {
 }
 
 impl SpeechOptions {
-    /// The job, once the audio is decoded. `long_form` is the model's own, for requests that do not say.
+    /// The job about some audio, which may be decoded later. `long_form` is the model's own, for requests that do not say.
     pub(super) fn into_job(self, samples: Arc<[f32]>, long_form: Option<LongForm>) -> Job {
         // What needs the text of the window before has windows one after another.
         let long_form = long_form.filter(|_| !self.condition_on_previous_text);

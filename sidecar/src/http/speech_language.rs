@@ -2,6 +2,8 @@
 //!
 //! Any model for speech answers it, so that one which is loaded anyway does, and nothing is loaded twice.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +13,7 @@ use ostler_inference::languages;
 use serde::Serialize;
 use url::form_urlencoded;
 
+use super::answers::Work;
 use super::api::{self, Api};
 use super::caller::Caller;
 use super::error::ApiError;
@@ -19,7 +22,7 @@ use super::fields::{invalid, unsupported};
 use super::language_choice::of_task;
 use super::model_choice;
 use super::multipart::Parts;
-use super::speech_upload::{decode, receive};
+use super::speech_upload::receive;
 use crate::routing;
 
 /// What the file may be called: by whisper-asr-webservice, and by OpenAI's endpoints.
@@ -59,11 +62,10 @@ pub(super) async fn detect_language(
     let model = capable.first().map(|model| model.name.clone()).ok_or(ApiError::Internal)?;
     let request = routing::Request { model, language_pair: None, version, subject: caller.subject(None) };
     api.check_route(&request)?;
-    api.loaded_or_deferred(&caller, &request).await?;
-    let (samples, room) = decode(&api, file, room).await?;
-    let lease = api.acquire(request).await?;
-    let output = api::run(&lease, Job::DetectLanguage(DetectLanguageJob { samples }), &NAMES).await?;
-    drop(room);
+    let job = Job::DetectLanguage(DetectLanguageJob { samples: Arc::default() });
+    let work = Work::of_upload(job, file, room, &NAMES);
+    let work = api.kept_or_loaded(&caller, &request, work).await?;
+    let (output, credit) = api.answer(request, work).await?.into_parts();
     let Output::Languages(found) = output else {
         return Err(api::wrong_output(Task::AutomaticSpeechRecognition));
     };
@@ -71,7 +73,7 @@ pub(super) async fn detect_language(
     let name = languages::by_code(label).map_or(label.as_str(), |language| language.name);
     let detected = Detected { detected_language: name, language_code: label, confidence: *score };
     let mut response = Json(detected).into_response();
-    api.credit(&mut response, std::slice::from_ref(lease.provenance()));
+    api.credit(&mut response, &[credit]);
     Ok(response)
 }
 

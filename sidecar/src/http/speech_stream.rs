@@ -2,23 +2,28 @@
 
 use std::convert::Infallible;
 
-use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
+use axum::response::{IntoResponse, Response, Sse};
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, stream};
+use futures::{FutureExt, stream};
 use ostler_crds::names::Task;
-use ostler_inference::engine::{Control, Job, JobProgress, Output, Segment};
+use ostler_inference::engine::{Control, JobProgress, Output, Segment};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::sleep_until;
 
-use super::admission::Place;
-use super::api;
+use super::admission::{Permit, Place};
+use super::answers::{Kept, ReadyWork, Work};
+use super::api::{self, Api};
 use super::error::ApiError;
+use super::load_comments;
+use super::provenance::Credit;
 use super::transcript_events::{Deltas, TranscriptEvent};
-use crate::lease::Lease;
+use crate::lease::{Lease, Provenance};
+use crate::result_cache::Question;
+use crate::routing::Request;
 
 /// A job at work and what it has told so far. Dropping it, as happens when the client goes away, cancels the job.
-struct Work<Held> {
+struct Telling {
     job: BoxFuture<'static, Result<Output, ApiError>>,
     segments: UnboundedReceiver<Vec<Segment>>,
     deltas: Deltas,
@@ -27,21 +32,67 @@ struct Work<Held> {
     ended: Option<Result<Output, ApiError>>,
     /// Whether the last event was sent.
     is_over: bool,
-    _held: Held,
+    /// What to keep the answer under, and what gave it.
+    keep: Option<(Api, Question, Provenance)>,
+    /// The room of the samples.
+    _room: Option<Permit>,
 }
 
-/// Begins a job and answers with its events once there is a first one. `held` is kept until the last. `names` maps
-/// the job's fields to those of the endpoint.
+/// Answers with the text while it is made, and before that with how far the version is that has to be loaded for it; or
+/// at once, where the answer is kept.
 ///
 /// # Errors
-/// What the job fails with before it has anything to tell; what comes later is an event.
-pub(super) async fn answer<Held: Send + 'static>(
-    lease: Lease,
-    job: Job,
-    names: &'static [(&'static str, &'static str)],
+/// What the job fails with before there is anything to tell; what comes later is an event.
+pub(super) async fn answer(
+    api: &Api,
+    request: Request,
+    mut work: Work,
     place: Place,
-    held: Held,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<Held>>, ApiError> {
+) -> Result<Response, ApiError> {
+    let question = match api.look_up(&request, &mut work).await? {
+        Kept::Hit(answered) => {
+            let (output, credit) = answered.into_parts();
+            let mut response = replay(&output)?;
+            api.credit(&mut response, &[credit]);
+            return Ok(response);
+        }
+        Kept::Miss(question) => Some(question),
+        Kept::Off => None,
+    };
+    let work = work.ready(api).await?;
+    let chosen = api.chosen(&request)?;
+    let (begun, of_begun) = (api.clone(), place.clone());
+    let begin = async move {
+        let lease = begun.acquire(request).await?;
+        let provenance = lease.provenance().clone();
+        let keep = question.map(|question| (begun.clone(), question, provenance.clone()));
+        let mut response = tell(lease, work, of_begun, keep).await?;
+        begun.credit(&mut response, &[Credit { provenance, is_hit: question.map(|_| false) }]);
+        Ok(response)
+    };
+    load_comments::tell(&api.app.manager, chosen, place, begin).await
+}
+
+/// The events of a transcript that is there: one for each segment, and the last.
+fn replay(output: &Output) -> Result<Response, ApiError> {
+    let Output::Transcript(transcript) = output else {
+        return Err(api::wrong_output(Task::AutomaticSpeechRecognition));
+    };
+    let mut deltas = Deltas::default();
+    let told = transcript.segments.iter().filter_map(|segment| deltas.of(std::slice::from_ref(segment)));
+    let events = told.chain([TranscriptEvent::done(transcript)]).map(|event| encode(&event));
+    let events = events.collect::<Result<Vec<_>, _>>()?;
+    Ok(Sse::new(stream::iter(events.into_iter().map(Ok::<_, Infallible>))).into_response())
+}
+
+/// Begins a job and answers with its events once there is a first one.
+async fn tell(
+    lease: Lease,
+    work: ReadyWork,
+    place: Place,
+    keep: Option<(Api, Question, Provenance)>,
+) -> Result<Response, ApiError> {
+    let ReadyWork { job, names, room } = work;
     let (tell, segments) = unbounded_channel();
     let control = Control::with_progress(move |progress| {
         if let JobProgress::Transcribed { segments, .. } = progress {
@@ -49,9 +100,17 @@ pub(super) async fn answer<Held: Send + 'static>(
             drop(tell.send(segments));
         }
     });
-    let job = async move { api::run_controlled(&lease, job, control, names).await }.boxed();
-    let mut work =
-        Work { job, segments, deltas: Deltas::default(), place, ended: None, is_over: false, _held: held };
+    let job = async move { api::run_controlled(&lease, job, control, &names).await }.boxed();
+    let mut work = Telling {
+        job,
+        segments,
+        deltas: Deltas::default(),
+        place,
+        ended: None,
+        is_over: false,
+        keep,
+        _room: room,
+    };
     let first = work.next().await?;
     let events = stream::unfold((Some(first), work), |(first, mut work)| async move {
         let event = match first {
@@ -59,12 +118,12 @@ pub(super) async fn answer<Held: Send + 'static>(
             None => work.next().await.unwrap_or_else(|error| Some(failed(&error))),
         };
         let event = event?;
-        Some((Ok(event), (None, work)))
+        Some((Ok::<_, Infallible>(event), (None, work)))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
 }
 
-impl<Held> Work<Held> {
+impl Telling {
     /// The next event; `None` after the last.
     ///
     /// # Errors
@@ -96,10 +155,15 @@ impl<Held> Work<Held> {
                 }
                 (None, Some(ended)) => {
                     self.is_over = true;
-                    let Output::Transcript(transcript) = ended? else {
+                    let output = ended?;
+                    let Output::Transcript(transcript) = &output else {
                         return Err(api::wrong_output(Task::AutomaticSpeechRecognition));
                     };
-                    return encode(&TranscriptEvent::done(&transcript)).map(Some);
+                    let event = encode(&TranscriptEvent::done(transcript))?;
+                    if let Some((api, question, provenance)) = self.keep.take() {
+                        api.keep(question, &provenance, output);
+                    }
+                    return Ok(Some(event));
                 }
                 (None, None) => {
                     self.is_over = true;

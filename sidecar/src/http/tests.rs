@@ -1,5 +1,7 @@
 //! Every endpoint through the router, with engines that need no weights.
 
+mod result_cache;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

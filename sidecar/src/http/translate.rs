@@ -10,6 +10,7 @@ use ostler_inference::engine::{Job, Output, TextFormat, TranslateJob, Translatio
 use ostler_inference::text::html::HtmlDocument;
 use serde::Serialize;
 
+use super::answers::Work;
 use super::api::{self, Api};
 use super::caller::Caller;
 use super::detect::classify;
@@ -17,8 +18,8 @@ use super::error::ApiError;
 use super::language_choice::{Detection, detected, is_same, is_served, translator};
 use super::libretranslate_body::read_fields;
 use super::model_choice;
+use super::provenance::Credit;
 use super::translate_form::{Source, parse_translate};
-use crate::lease::Provenance;
 use crate::routing;
 
 #[derive(Serialize)]
@@ -123,32 +124,27 @@ impl Batch<'_> {
         &self,
         texts: Vec<String>,
         sources: &[String],
-    ) -> Result<(Vec<Translation>, Vec<Provenance>), ApiError> {
+    ) -> Result<(Vec<Translation>, Vec<Credit>), ApiError> {
         let mut by_source: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, source) in sources.iter().enumerate() {
             by_source.entry(source).or_default().push(index);
         }
         let requests = by_source.keys().map(|source| self.route(source)).collect::<Result<Vec<_>, _>>()?;
-        for request in requests.iter().flatten() {
-            self.api.loaded_or_deferred(self.caller, request).await?;
+        let parts = by_source.into_iter().zip(requests);
+        let parts = parts.filter_map(|((source, indexes), request)| Some((source, indexes, request?)));
+        let mut works = Vec::new();
+        // Nothing is computed for a client that is to come back for another part.
+        for (source, indexes, request) in parts {
+            let work = Work::new(self.job(&texts, source, &indexes), &[("texts", "q")]);
+            works.push((indexes, self.api.kept_or_loaded(self.caller, &request, work).await?, request));
         }
         let own = |text: &String| Translation { text: text.clone(), alternatives: Vec::new() };
         let mut answers: Vec<Translation> = texts.iter().map(own).collect();
         let mut used = Vec::new();
-        for ((source, indexes), request) in by_source.into_iter().zip(requests) {
-            let Some(request) = request else { continue };
-            let texts = indexes.iter().map(|&index| texts[index].clone()).collect();
-            let lease = self.api.acquire(request).await?;
-            let job = Job::Translate(TranslateJob {
-                texts,
-                source: Some(source.to_owned()),
-                target: Some(self.target.to_owned()),
-                beams: None,
-                split_sentences: self.split_sentences,
-                format: self.format,
-                alternatives: self.alternatives,
-            });
-            let Output::Translations(translated) = api::run(&lease, job, &[("texts", "q")]).await? else {
+        for (indexes, work, request) in works {
+            let answered = self.api.answer(request, work).await?;
+            let (output, credit) = answered.into_parts();
+            let Output::Translations(translated) = output else {
                 return Err(api::wrong_output(Task::Translation));
             };
             if translated.len() != indexes.len() {
@@ -157,9 +153,22 @@ impl Batch<'_> {
             for (index, text) in indexes.into_iter().zip(translated) {
                 answers[index] = text;
             }
-            used.push(lease.provenance().clone());
+            used.push(credit);
         }
         Ok((answers, used))
+    }
+
+    /// The job for the texts of one language.
+    fn job(&self, texts: &[String], source: &str, indexes: &[usize]) -> Job {
+        Job::Translate(TranslateJob {
+            texts: indexes.iter().map(|&index| texts[index].clone()).collect(),
+            source: Some(source.to_owned()),
+            target: Some(self.target.to_owned()),
+            beams: None,
+            split_sentences: self.split_sentences,
+            format: self.format,
+            alternatives: self.alternatives,
+        })
     }
 
     /// Who translates from a language; nobody needs to where a text is in the target language already.

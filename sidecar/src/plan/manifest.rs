@@ -67,6 +67,8 @@ impl Manifest {
         checked::name(name)?;
         let namespace = metadata.namespace.as_deref().unwrap_or("default");
         let models = checked::models(&deployment.spec.models)?;
+        let memory = checked::memory(&deployment.spec.memory)?;
+        checked::result_caches(&models, &memory)?;
         let plan = ServingPlan {
             format: PLAN_FORMAT,
             generation: 0,
@@ -74,7 +76,7 @@ impl Manifest {
             task_limit_bytes: checked::task_limits(&deployment.spec.memory)?,
             models: models.into_iter().map(planned_model).collect(),
         };
-        Ok(Self { plan, budget: budget(checked::memory(&deployment.spec.memory)?) })
+        Ok(Self { plan, budget: budget(memory) })
     }
 }
 
@@ -98,6 +100,7 @@ fn planned_model(model: CheckedModel) -> PlannedModel {
         long_form: model.long_form,
         memory_limit_bytes: model.memory_limit_bytes,
         idle_seconds: model.idle_seconds,
+        result_cache: model.result_cache,
         default_version: model.default_version,
         fallback: model.fallback,
         versions: model.versions.into_iter().map(planned_version).collect(),

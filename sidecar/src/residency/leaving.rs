@@ -64,7 +64,7 @@ impl Machine {
     /// Whether what is not leaving takes more than a limit that the entry is under.
     fn is_over_limit(&self, id: EntryId) -> bool {
         let Some(entry) = self.table.entries.get(&id) else { return false };
-        Table::limits(entry).iter().any(|bound| {
+        Table::limits(entry).into_iter().chain([self.settings.budget.bound()]).any(|bound| {
             let stays = |other: &&Entry| {
                 Table::shared(entry, other) <= bound.scope && !matches!(other.state, State::Freeing { .. })
             };

@@ -23,6 +23,8 @@ pub(super) struct Sources<'task> {
     pub(super) started_at: Timestamp,
     pub(super) plan_generation: i64,
     pub(super) budget_bytes: u64,
+    /// What of it is for the answers that are kept.
+    pub(super) set_aside_bytes: u64,
     /// The progress reported before under the same plan.
     pub(super) least_percent: u8,
     /// What is in memory and not proved yet.
@@ -47,7 +49,7 @@ pub(super) fn observe(sources: &Sources<'_>) -> (Snapshot, HashMap<EntryId, u8>)
         ready: sources.residency.is_ready(),
         progress_percent: progress::percent(&fractions, sources.least_percent),
         budget_bytes: sources.budget_bytes,
-        reserved_bytes: sources.residency.reserved_bytes(),
+        reserved_bytes: sources.residency.reserved_bytes().saturating_add(sources.set_aside_bytes),
         waiting_requests: sources.residency.waiting(),
         versions: present.map(|view| version(sources, view)).collect(),
         retired: retired.map(|view| version(sources, view)).collect(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use ostler_crds::names::ModelName;
-use ostler_crds::serving_plan::ServingPlan;
+use ostler_crds::serving_plan::{PlannedResultCache, ServingPlan};
 use ostler_crds::status::{FailureLocation, VersionState};
 use ostler_inference::engine::{ClassifyJob, Control, Engine, EngineError, Job, Output};
 use serde_json::json;
@@ -289,6 +289,31 @@ async fn what_nobody_uses_is_unloaded_by_itself_and_loaded_again_when_asked_for(
         (snapshot.versions[0].state, snapshot.reserved_bytes) == (VersionState::Cached, 0)
     };
     snapshots.wait_for(is_on_disk).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_kept_answers_may_take_is_set_aside_and_idle_versions_make_room_for_it() {
+    let mut plan = plan(&[("a", "Lazy", 'a'), ("b", "Lazy", 'b')]);
+    let (manager, loader) = start(ScriptedLoader::default(), plan.clone());
+    for model in ["a", "b"] {
+        drop(manager.acquire(request(model)).await.unwrap());
+    }
+    let mut snapshots = manager.watch();
+    snapshots.wait_for(|snapshot| snapshot.reserved_bytes == 82).await.unwrap();
+    plan.models[0].result_cache =
+        Some(PlannedResultCache { max_entries: 1, max_bytes: 30, time_to_live_seconds: 1 });
+    manager.apply(plan.clone());
+    let seen = snapshots.wait_for(|snapshot| snapshot.reserved_bytes == 71).await.unwrap().clone();
+    assert_eq!((seen.budget_bytes, loader.alive.load(Ordering::SeqCst)), (100, 1));
+    // What is left is all that there is for models.
+    plan.models[0].result_cache =
+        Some(PlannedResultCache { max_entries: 1, max_bytes: 60, time_to_live_seconds: 1 });
+    manager.apply(plan);
+    let Err(AcquireError::Unavailable { attempts, .. }) = manager.acquire(request("a")).await else {
+        panic!("it was acquired")
+    };
+    assert_eq!(attempts[0].failure.reason, "TooLarge");
+    snapshots.wait_for(|snapshot| snapshot.reserved_bytes == 60).await.unwrap();
 }
 
 #[tokio::test]

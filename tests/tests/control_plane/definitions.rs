@@ -48,7 +48,10 @@ async fn the_api_server_accepts_a_valid_object_and_fills_in_the_defaults() {
     let mut sparse = json!({
         "apiVersion": "ostler.dev/v1alpha1", "kind": "ModelDeployment", "metadata": { "name": "sparse" },
         "spec": {
-            "models": [{ "name": "m", "task": "translation", "versions": [{ "name": "v1", "storageUri": "hf://a/b" }] }],
+            "models": [{
+                "name": "m", "task": "translation", "resultCache": {},
+                "versions": [{ "name": "v1", "storageUri": "hf://a/b" }],
+            }],
             "memory": { "host": "1Gi" },
             "gpu": null,
         },
@@ -60,6 +63,8 @@ async fn the_api_server_accepts_a_valid_object_and_fills_in_the_defaults() {
     assert_eq!(spec["memory"], json!({ "host": "1Gi", "evictAbove": 80, "evictTo": 70 }));
     assert_eq!(spec["models"][0]["load"], "Lazy");
     assert_eq!(spec["models"][0]["instances"], 1);
+    let result_cache = json!({ "maxEntries": 1000, "maxBytes": "64Mi", "timeToLiveSeconds": 3600 });
+    assert_eq!(spec["models"][0]["resultCache"], result_cache);
     assert_eq!(spec["models"][0]["versions"][0]["dtype"], "auto");
     assert_eq!(spec.get("gpu"), None, "a null field is a missing one");
     api.create(&dry_run(), &serde_json::from_value(valid()).unwrap()).await.unwrap();
@@ -154,6 +159,17 @@ async fn every_rule_is_enforced_with_words_that_say_what_to_write() {
         (format!("{first}/memoryLimit"), json!("0"), "memoryLimit must be a quantity of bytes above 0"),
         (format!("{first}/idleSeconds"), json!(0), "idleSeconds must be from 1"),
         (format!("{first}/history"), json!(9), "history must be from 0 to 8"),
+        (format!("{first}/resultCache"), json!({ "maxEntries": 0 }), "resultCache.maxEntries must be from 1"),
+        (
+            format!("{first}/resultCache"),
+            json!({ "maxBytes": "0" }),
+            "resultCache.maxBytes must be a quantity",
+        ),
+        (
+            format!("{first}/resultCache"),
+            json!({ "timeToLiveSeconds": 0 }),
+            "resultCache.timeToLiveSeconds must be from 1",
+        ),
         ("/spec/memory/evictAbove".to_owned(), json!(101), "must be percentages from 1 to 100"),
         ("/spec/gpu".to_owned(), json!({ "count": 0 }), "gpu.count must be from 1 to 16"),
         (

@@ -25,6 +25,9 @@ fn the_example_becomes_a_plan() {
     let weights: Vec<u8> = whisper.versions.iter().map(|version| version.weight.percent()).collect();
     assert_eq!(weights, [90, 10]);
     assert_eq!((whisper.long_form, translation.long_form), (Some(LongForm::Batched), None));
+    let kept =
+        translation.result_cache.map(|kept| (kept.max_entries, kept.max_bytes, kept.time_to_live_seconds));
+    assert_eq!((kept, whisper.result_cache), (Some((10_000, 32 << 20, 3600)), None));
     let sources: Vec<String> =
         translation.versions[0].artifacts.iter().map(|artifact| artifact.source.to_string()).collect();
     assert_eq!(sources[1], "hf://ostler/opus-mt-de-en:main");
@@ -70,6 +73,7 @@ fn what_the_cluster_refuses_is_refused_with_the_field_and_what_to_write() {
         ("languagePairs: [en-de, de-en, en-fr]", "languagePairs: [en-de, en-de]", "\"en-de\" occurs twice"),
         ("hf://ostler/whisper-v1", "s3://ostler/whisper-v1", "must be hf://"),
         ("host: 1Gi", "host: much", "\"much\" is no amount of bytes"),
+        ("maxBytes: 32Mi", "maxBytes: 1Gi", "at most half of memory.host together"),
         ("host: 1Gi", "host: 1Gi\n    evictTo: 90", "write less than memory.evictAbove"),
         ("name: video-translation", "name: 1st", "metadata.name: 1st is not allowed"),
         ("task: translation", "task: transcription", "not of the right shape"),
