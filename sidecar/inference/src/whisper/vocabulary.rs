@@ -19,7 +19,7 @@ pub(super) struct Vocabulary(Kind);
 enum Kind {
     /// Texts of tokens are bytes, as in every published repository. The library reads the file only for the first
     /// text that is to be cut.
-    Bytes { tokens: TokenTable, file: Arc<Vec<u8>>, cutter: OnceLock<Result<Tokenizer, String>> },
+    Bytes { tokens: TokenTable, file: Arc<Vec<u8>>, cutter: Box<OnceLock<Result<Tokenizer, String>>> },
     /// The library does everything.
     Other(Box<Tokenizer>),
 }
@@ -28,7 +28,7 @@ impl Vocabulary {
     /// Begins to read it, beside the weights.
     pub(super) fn begin(folder: &Path, processor: &Arc<Processor>) -> Result<FileInWork<Self>, LoadError> {
         FileInWork::begin(folder, files::TOKENIZER, Some(processor), |file| match byte_level::tokens(&file) {
-            Some(tokens) => Ok(Self(Kind::Bytes { tokens, file: Arc::new(file), cutter: OnceLock::new() })),
+            Some(tokens) => Ok(Self(Kind::Bytes { tokens, file: Arc::new(file), cutter: Box::default() })),
             None => Ok(Self(Kind::Other(Box::new(tokenize::parse_tokenizer(&file)?)))),
         })
     }
