@@ -1,5 +1,7 @@
 //! Values, and a sidecar without weights, that the tests of several endpoints share.
 
+mod engine;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,10 +11,7 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use ostler_crds::names::{Commit, StorageUri};
 use ostler_crds::serving_plan::ServingPlan;
 use ostler_crds::status::FailureLocation;
-use ostler_inference::engine::{
-    Control, Embeddings, Engine, EngineError, Job, JobProgress, LabelScore, Output, Segment, Transcript,
-    Translation,
-};
+use ostler_inference::engine::{Engine, Segment, Transcript};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -22,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::residency::{Budget, Footprint, Settings};
 use crate::state::{AppState, Limits};
 use crate::target::{Target, VersionFailure};
+use engine::FakeEngine;
 
 pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -185,119 +185,6 @@ impl Loader for FakeLoader {
             begun: Arc::clone(&self.begun),
             opened: Arc::clone(&self.opened),
         }))
-    }
-}
-
-fn heard(segment: Segment) -> JobProgress {
-    JobProgress::Transcribed { seconds: segment.end, total_seconds: 3.2, segments: vec![segment] }
-}
-
-/// Answers every job with something that shows what was asked.
-struct FakeEngine {
-    cancelled: Arc<AtomicUsize>,
-    begun: Arc<AtomicUsize>,
-    opened: Arc<AtomicBool>,
-}
-
-impl FakeEngine {
-    /// Waits until the gate is open or the job is cancelled.
-    fn wait(&self, control: &Control) -> Result<(), EngineError> {
-        while !self.opened.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(5));
-            if let Err(error) = control.check() {
-                self.cancelled.fetch_add(1, Ordering::SeqCst);
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Engine for FakeEngine {
-    fn run(&self, job: &Job, control: &Control) -> Result<Output, EngineError> {
-        let number = self.begun.fetch_add(1, Ordering::SeqCst);
-        match job {
-            Job::Transcribe(job) => match job.prompt.as_deref() {
-                Some("damaged") => {
-                    control.report(heard(segment(0, 0.0, 1.5, " Hallo.")));
-                    Err(EngineError::NotFinite("a logit"))
-                }
-                Some("klingon") => {
-                    Err(EngineError::InvalidInput { parameter: "language", message: "is unknown".to_owned() })
-                }
-                Some("gate") => self.wait(control).map(|()| Output::Transcript(transcript())),
-                Some("fails at first") => {
-                    self.wait(control)?;
-                    if number == 0 {
-                        Err(EngineError::NotFinite("a logit"))
-                    } else {
-                        Ok(Output::Transcript(transcript()))
-                    }
-                }
-                Some("panic") => panic!("a test asked for it"),
-                Some("wait") => {
-                    control.report(heard(segment(0, 0.0, 1.5, " Hallo.")));
-                    loop {
-                        std::thread::sleep(Duration::from_millis(5));
-                        if let Err(error) = control.check() {
-                            self.cancelled.fetch_add(1, Ordering::SeqCst);
-                            return Err(error);
-                        }
-                    }
-                }
-                _ => {
-                    for segment in transcript().segments {
-                        control.report(heard(segment));
-                    }
-                    Ok(Output::Transcript(transcript()))
-                }
-            },
-            Job::DetectLanguage(_) => {
-                let label = |label: &str, score| LabelScore { label: label.to_owned(), score };
-                Ok(Output::Languages(vec![label("de", 0.75), label("en", 0.25)]))
-            }
-            Job::Translate(job) => {
-                let (source, target) = (job.source.as_deref(), job.target.as_deref());
-                let (source, target) = (source.unwrap_or("?"), target.unwrap_or("?"));
-                if job.texts.iter().any(|text| text == "overlong") {
-                    return Err(EngineError::InvalidInput {
-                        parameter: "texts",
-                        message: "is too long".to_owned(),
-                    });
-                }
-                if job.texts.iter().any(|text| text == "damaged") {
-                    return Err(EngineError::NotFinite("the logits"));
-                }
-                let translate = |text: &String| Translation {
-                    text: format!("{source}>{target} {text}"),
-                    alternatives: (1..=job.alternatives).map(|number| format!("{number} {text}")).collect(),
-                };
-                Ok(Output::Translations(job.texts.iter().map(translate).collect()))
-            }
-            Job::Classify(job) => {
-                let label = |label: &str, score| LabelScore { label: label.to_owned(), score };
-                let labels = |text: &String| {
-                    let (first, second) = if text.contains("Hallo") { ("de", "en") } else { ("en", "de") };
-                    vec![label(first, 0.9), label(second, 0.1)]
-                };
-                Ok(Output::Labels(job.texts.iter().map(labels).collect()))
-            }
-            // Texts of the same length are alike, others less so the more their lengths differ.
-            Job::Embed(job) => {
-                let dimensions = job.dimensions.unwrap_or(2);
-                if dimensions > 2 {
-                    let message = format!("is {dimensions}, this model's vectors have 1 to 2 numbers");
-                    return Err(EngineError::InvalidInput { parameter: "dimensions", message });
-                }
-                let vector = |text: &String| vec![text.len() as f32, 1.0][..dimensions].to_vec();
-                let tokens = job.texts.iter().map(|text| text.split_whitespace().count() + 2).collect();
-                Ok(Output::Embeddings(Embeddings { vectors: job.texts.iter().map(vector).collect(), tokens }))
-            }
-        }
-    }
-
-    fn canary(&self) -> Result<(), EngineError> {
-        Ok(())
     }
 }
 
