@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test soak bench bounds lint crds prerequisites
+.PHONY: help demo demo-down test soak bench bench-serving bounds lint crds prerequisites
 
 # The test cluster makes interfaces and mounts. Everything else runs as whoever called.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo --preserve-env env "PATH=$$PATH" "HOME=$$HOME"')
@@ -44,6 +44,11 @@ bounds: prerequisites ## Measure size and speed in release, and fail where a bou
 	cargo build --release $(PROGRAMS) -p ostler-tests && wait $$!
 	@tests/real-models/fetch.sh
 	@$(TARGET)/release/ostler-bounds
+
+bench-serving: prerequisites ## Measure what happens to requests under load, and write docs/serving.md. Give it a quiet machine.
+	@cargo build --release $(PROGRAMS) -p ostler-tests
+	@tests/real-models/fetch.sh
+	@$(AS_ROOT) $(TARGET)/release/ostler-serving --write docs/serving.md $(SERVING)
 
 lint: ## Check formatting, run clippy with warnings denied, and check the dependencies where cargo-deny is installed.
 	cargo fmt --all --check

@@ -10,7 +10,9 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::Cluster;
-use crate::measurement::{Measurement, percentile, sorted};
+use ostler_tests::percentile::{percentile, sorted};
+
+use crate::measurement::Measurement;
 use crate::pod::SidecarPod;
 use crate::{Failure, fleet};
 

@@ -11,7 +11,7 @@ use ostler_tests::wait::eventually;
 
 use crate::Failure;
 use crate::fleet::{self, Commits};
-use crate::machine::{Memory, memory};
+use ostler_tests::machine::{Memory, memory};
 
 /// The small models that the example's manifest names.
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hub");
@@ -79,7 +79,7 @@ impl Cluster {
 
     /// The operator's memory now.
     pub(crate) fn operator_memory(&self) -> Result<Memory, Failure> {
-        memory(self.operator.as_ref().ok_or("no operator runs")?.process.process_id())
+        Ok(memory(self.operator.as_ref().ok_or("no operator runs")?.process.process_id())?)
     }
 
     /// The sum of one of the operator's metrics over its labels.

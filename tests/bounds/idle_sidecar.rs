@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::cluster::Cluster;
-use crate::machine::memory;
 use crate::measurement::Measurement;
 use crate::pod::SidecarPod;
 use crate::{Failure, fleet};
+use ostler_tests::machine::memory;
 
 /// The bound, in megabytes.
 const BOUND: f64 = 60.0;

@@ -9,7 +9,9 @@ use ostler_inference::load::{LoadOptions, PicklePolicy, inspect, load};
 use ostler_inference::processor::Processor;
 
 use crate::Failure;
-use crate::measurement::{Measurement, percentile, sorted};
+use ostler_tests::percentile::{percentile, sorted};
+
+use crate::measurement::Measurement;
 
 /// The bound, in seconds.
 const BOUND: f64 = 1.0;

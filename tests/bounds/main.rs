@@ -10,7 +10,6 @@ mod cluster;
 mod fleet;
 mod idle_sidecar;
 mod load;
-mod machine;
 mod measurement;
 mod operator_memory;
 mod pod;
@@ -24,6 +23,7 @@ use clap::Parser as _;
 use arguments::{Arguments, Bound};
 use cluster::Cluster;
 use measurement::{Measurement, table};
+use ostler_tests::machine;
 
 /// What went wrong; a measurement that cannot be made is as bad as a broken bound.
 type Failure = Box<dyn Error + Send + Sync>;

@@ -46,18 +46,6 @@ fn rounded(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// The value below which so many percent of the sorted values lie; of none it is no number.
-pub(crate) fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(index).copied().unwrap_or(f64::NAN)
-}
-
-/// The values from small to large.
-pub(crate) fn sorted(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    values
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,12 +67,5 @@ mod tests {
             text.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[0], ["idle", "sidecar", "60", "MB", "27.0", "MB", "yes", "resident"]);
         assert_eq!(lines[1], ["idle", "sidecar", "60", "MB", "61.0", "MB", "BROKEN", "resident"]);
-    }
-
-    #[test]
-    fn percentiles_are_values_that_occurred() {
-        let values = sorted(vec![3.0, 1.0, 2.0, 4.0]);
-        assert_eq!([0, 50, 99, 100].map(|percent| percentile(&values, percent)), [1.0, 3.0, 4.0, 4.0]);
-        assert!(percentile(&[], 50).is_nan());
     }
 }

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 use crate::Failure;
 use crate::cluster::Cluster;
 use crate::fleet;
-use crate::machine::Memory;
 use crate::measurement::Measurement;
+use ostler_tests::machine::Memory;
 
 /// The bound, in megabytes.
 const BOUND: f64 = 100.0;

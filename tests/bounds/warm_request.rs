@@ -29,7 +29,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::Failure;
-use crate::measurement::{Measurement, percentile, sorted};
+use ostler_tests::percentile::{percentile, sorted};
+
+use crate::measurement::Measurement;
 
 /// The bound, in milliseconds.
 const BOUND: f64 = 0.2;

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::FutureExt;
 use ostler_crds::status::FailureLocation;
@@ -83,6 +84,7 @@ impl Task {
         self.targets.insert(entry, target.clone());
         let loader = Arc::clone(&self.loader);
         tokio::task::spawn_blocking(move || {
+            let started = Instant::now();
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let engine = loader.load(&target, &prepared)?;
                 // The task has ended together with every user where this fails.
@@ -90,6 +92,10 @@ impl Task {
                 loader.prove(engine.as_ref())?;
                 Ok(engine)
             }));
+            if let Ok(Ok(_)) = &outcome {
+                let milliseconds = started.elapsed().as_secs_f64() * 1e3;
+                tracing::info!(version = %target.key, milliseconds, "loaded");
+            }
             let outcome = outcome.unwrap_or_else(|panic| {
                 Err(broke_down(FailureLocation::Load, &panic_message(panic.as_ref())))
             });

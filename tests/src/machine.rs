@@ -1,11 +1,11 @@
 //! What the system says of itself and of a process.
 
 use std::fs;
-
-use crate::Failure;
+use std::io;
 
 /// The processor's name and the number of its processors that this program may use.
-pub(crate) fn description() -> String {
+#[must_use]
+pub fn description() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let name = name.map_or("an unknown processor", |(_, name)| name.trim());
@@ -14,25 +14,29 @@ pub(crate) fn description() -> String {
 }
 
 /// Runnable processes in the mean of the last one, five and fifteen minutes.
-pub(crate) fn load_average() -> String {
+#[must_use]
+pub fn load_average() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
 }
 
 /// The memory of a process, in megabytes of a million bytes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// Resident now.
-    pub(crate) resident: f64,
+    pub resident: f64,
     /// The most that ever was.
-    pub(crate) peak: f64,
+    pub peak: f64,
 }
 
 /// The resident memory of a process.
-pub(crate) fn memory(process_id: u32) -> Result<Memory, Failure> {
+///
+/// # Errors
+/// Where it has ended.
+pub fn memory(process_id: u32) -> io::Result<Memory> {
     let text = fs::read_to_string(format!("/proc/{process_id}/status"))
-        .map_err(|error| format!("process {process_id} has ended: {error}"))?;
-    parse(&text).ok_or_else(|| format!("process {process_id} has ended").into())
+        .map_err(|error| io::Error::other(format!("process {process_id} has ended: {error}")))?;
+    parse(&text).ok_or_else(|| io::Error::other(format!("process {process_id} has ended")))
 }
 
 /// `/proc/PID/status` writes kB and means 1024 bytes.
