@@ -7,6 +7,9 @@ use super::error::ApiError;
 use super::excerpt::excerpt;
 use crate::routing::VersionChoice;
 
+/// What the revision of a folder begins with, where that of a repository is a commit.
+const FOLDER_DIGEST: &str = "sha256:";
+
 /// A model, and the version where the client insists on one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ModelChoice {
@@ -62,6 +65,12 @@ pub(super) fn join(suffix: Option<&str>, header: Option<&str>) -> Result<Option<
         }
         (suffix, header) => suffix.or(header),
     };
+    if version.is_some_and(|version| version.contains(FOLDER_DIGEST)) {
+        let message = "is the digest of a folder, of which only what lies there now can be asked for: leave \
+                       x-ostler-revision out, and compare it with the answer's";
+        let (parameter, message) = ("x-ostler-revision".to_owned(), message.to_owned());
+        return Err(ApiError::InvalidParameter { parameter, message });
+    }
     let unknown = |error: ostler_crds::names::NameError| ApiError::UnknownModel {
         message: format!("there is no such version: {error}"),
     };
@@ -113,6 +122,7 @@ mod tests {
             ("../etc/passwd", None, 404),
             ("whisper@v1@v2", None, 404),
             ("whisper@v1", Some("v2"), 400),
+            ("whisper", Some("v1@sha256:0123"), 400),
             ("whisper", Some("v\n2"), 404),
         ] {
             let error = parse(model, header).unwrap_err();

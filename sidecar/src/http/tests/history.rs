@@ -72,7 +72,7 @@ async fn what_names_no_commit_is_refused() {
     let (state, _) = state(pinned(COMMIT, &[OLD]), Limits::default());
     let router = app(state);
     for (headers, status) in [
-        (&[("x-ostler-version", "v1"), ("x-ostler-revision", "sha256:12")][..], 404),
+        (&[("x-ostler-version", "v1"), ("x-ostler-revision", "sha256:12")][..], 400),
         (&[("x-ostler-version", "v9"), ("x-ostler-revision", OLD)], 404),
         (&[("x-ostler-version", "v2"), ("x-ostler-revision", OLD)], 410),
     ] {
