@@ -1,7 +1,7 @@
 //! Which versions are on disk and in memory, decided by a pure state machine: events in, effects out, `now` given.
 //!
 //! What it promises, whatever happens in whatever order:
-//! - The bytes reserved never exceed the budget. Bytes being freed count until they are free. A budget that is lowered
+//! - The bytes reserved never exceed the budget. Working memory is reserved with each lease that may run a job. Bytes being freed count until they are free. A budget that is lowered
 //!   under what is reserved lets idle versions go until it holds.
 //! - A load never starts over the limit of its model or its task.
 //! - A leased or kept version is never evicted, and none before its minimum residency unless the system itself runs
@@ -12,11 +12,13 @@
 //! - A changed pin is loaded and proved beside the old one where both fit; until then the old one answers.
 //! - A pin of a version's history answers nobody else than whoever asks for its commit, but for that.
 
+mod admission;
 mod backoff;
 mod budget;
 mod entry;
 mod event;
 mod failures;
+mod holding;
 mod leaving;
 mod lru;
 mod machine;
@@ -24,6 +26,7 @@ mod planning;
 mod pressure;
 mod table;
 mod waiting;
+mod working;
 
 pub use backoff::Backoff;
 pub use budget::{Budget, Footprint, Scope, Shortage};
@@ -58,7 +61,7 @@ pub struct View<'residency> {
     pub state: VersionState,
     /// Whether it has been loaded and proved at least once.
     pub is_proven: bool,
-    /// The bytes reserved for it.
+    /// The bytes reserved for its weights. Working memory comes from a pool for all.
     pub reserved_bytes: u64,
     /// Its last failure, until it is loaded.
     pub last_failure: Option<&'residency FailureRecord>,
@@ -126,7 +129,10 @@ impl Residency {
         let ends = residencies.map(|entry| entry.stays_until).filter(|end| *end > now);
         let table = &self.machine.table;
         let idle = table.entries.iter().filter_map(|(id, entry)| table.idle_at(*id, entry, now));
-        deadlines.chain(retries).chain(ends).chain(idle).min()
+        let held_up = table.waiters.values().filter(|waiter| table.held_up_at(waiter).is_some());
+        let patience = held_up.map(|waiter| waiter.since + self.machine.settings.patience);
+        let patience = patience.filter(|end| *end > now);
+        deadlines.chain(retries).chain(ends).chain(idle).chain(patience).min()
     }
 
     /// Whether the `Preload` versions of the first plan have been loaded and proved. It stays true.
@@ -163,7 +169,7 @@ impl Residency {
                     target: &entry.target,
                     state: entry.reported_state(),
                     is_proven: entry.proven,
-                    reserved_bytes: entry.reserved_bytes(),
+                    reserved_bytes: entry.holding().fixed,
                     last_failure: entry.last_failure.as_ref(),
                     predecessor,
                 };
@@ -189,9 +195,11 @@ impl Residency {
         effects: &mut Vec<Effect>,
     ) -> bool {
         let deadline = now + self.machine.settings.max_wait;
-        let waiter = Waiter { candidates, planned_pin_only, position: 0, failed: Vec::new(), deadline };
+        let waiter =
+            Waiter { candidates, planned_pin_only, position: 0, failed: Vec::new(), since: now, deadline };
         self.machine.table.waiters.insert(id, waiter);
-        waiting::settle(&mut self.machine.table, id, now, effects);
+        let together = self.machine.together();
+        waiting::settle(&mut self.machine.table, &together, id, now, effects);
         if self.machine.table.waiters.len() > self.machine.settings.max_waiters {
             self.machine.refuse_as_busy(id, now, effects);
         }
@@ -201,9 +209,8 @@ impl Residency {
 
     fn release(&mut self, id: EntryId, now: Moment) -> bool {
         let Some(entry) = self.machine.table.entries.get_mut(&id) else { return false };
-        entry.leases = entry.leases.saturating_sub(1);
-        entry.last_used = now;
-        entry.leases == 0 && (self.machine.shortage.is_some() || !entry.in_plan)
+        entry.give_back(now);
+        self.machine.shortage.is_some() || (entry.leases == 0 && !entry.in_plan)
     }
 
     fn prepared(&mut self, id: EntryId, attempt: Attempt, footprint: Footprint) -> bool {
@@ -224,7 +231,7 @@ impl Residency {
         if current != attempt {
             return false;
         }
-        let held = entry.footprint.map_or(bytes, |footprint| footprint.held(instances));
+        let held = entry.footprint.map_or(bytes, |footprint| footprint.resident_bytes);
         entry.failures = 0;
         entry.has_lost_files = false;
         entry.last_failure = None;

@@ -5,6 +5,7 @@ use ostler_crds::status::VersionState;
 
 use super::budget::Footprint;
 use super::event::{Attempt, Moment};
+use super::holding::Holding;
 use crate::target::{Target, VersionFailure};
 
 /// Where an entry stands. What holds memory says how much is reserved for it.
@@ -45,6 +46,8 @@ pub(super) struct Entry {
     /// It has been loaded and proved at least once.
     pub(super) proven: bool,
     pub(super) leases: u32,
+    /// The jobs that may be running: as many as there are leases, at most as many as instances when they began.
+    pub(super) jobs: u32,
     pub(super) last_used: Moment,
     /// When the load began that it stems from.
     pub(super) load_began_at: Moment,
@@ -70,6 +73,7 @@ impl Entry {
             called,
             proven: false,
             leases: 0,
+            jobs: 0,
             last_used: Moment::ZERO,
             load_began_at: Moment::ZERO,
             stays_until: Moment::ZERO,
@@ -88,20 +92,51 @@ impl Entry {
         matches!(self.state, State::Loaded { .. } | State::Loading { .. })
     }
 
-    /// The bytes reserved for it.
-    pub(super) fn reserved_bytes(&self) -> u64 {
+    /// What it takes of the memory.
+    pub(super) fn holding(&self) -> Holding {
+        let job = self.footprint.map_or(0, |footprint| footprint.scratch_bytes);
         match self.state {
-            State::Loading { bytes, .. } | State::Loaded { bytes, .. } | State::Freeing { bytes } => bytes,
-            State::Remote | State::Preparing { .. } | State::Cached | State::Failed { .. } => 0,
+            State::Loading { bytes, .. } => Holding { fixed: bytes, working: 0, job },
+            State::Loaded { bytes, .. } => {
+                Holding { fixed: bytes, working: job.saturating_mul(u64::from(self.jobs)), job }
+            }
+            State::Freeing { bytes } => Holding { fixed: bytes, working: 0, job: 0 },
+            State::Remote | State::Preparing { .. } | State::Cached | State::Failed { .. } => Holding::default(),
         }
     }
 
-    /// The bytes of it that are in memory now, as far as that is known: an idle version has no working memory yet.
-    pub(super) fn present_bytes(&self) -> u64 {
-        match (self.state, self.footprint) {
-            (State::Loaded { .. }, Some(footprint)) if self.leases == 0 => footprint.resident_bytes,
-            _ => self.reserved_bytes(),
+    /// The bytes reserved for it alone: its weights, and the working memory of its jobs.
+    pub(super) fn reserved_bytes(&self) -> u64 {
+        let Holding { fixed, working, .. } = self.holding();
+        fixed.saturating_add(working)
+    }
+
+    /// The working memory of the job that another lease would start; 0 where it would wait for an instance, or there is
+    /// nothing to lease.
+    pub(super) fn next_job_bytes(&self) -> u64 {
+        match self.state {
+            State::Loaded { instances, .. } if self.jobs < instances => self.holding().job,
+            _ => 0,
         }
+    }
+
+    /// A request begins to use it.
+    pub(super) fn lease(&mut self, now: Moment) {
+        self.leases += 1;
+        if let State::Loaded { instances, .. } = self.state
+            && self.jobs < instances
+        {
+            self.jobs += 1;
+        }
+        self.last_used = now;
+    }
+
+    /// A request no longer uses it. Where instances became fewer meanwhile, jobs of before may still be running on it,
+    /// as many as there are leases.
+    pub(super) fn give_back(&mut self, now: Moment) {
+        self.leases = self.leases.saturating_sub(1);
+        self.jobs = self.jobs.min(self.leases);
+        self.last_used = now;
     }
 
     /// The state after a failure has rested, or before the first try.

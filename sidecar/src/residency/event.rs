@@ -38,6 +38,8 @@ pub struct Settings {
     pub max_waiters: usize,
     /// The longest that a request waits for a load.
     pub max_wait: Duration,
+    /// How long a request waits for the working memory of others' jobs before idle versions are evicted for it.
+    pub patience: Duration,
     /// Transfers at once for versions that nobody waits for. Waited-for ones may double it.
     pub max_transfers: usize,
     /// Loads at once.
@@ -64,6 +66,7 @@ impl Settings {
             maximum_residency: Duration::from_secs(60),
             max_waiters: 256,
             max_wait: Duration::from_secs(120),
+            patience: Duration::from_secs(1),
             max_transfers: 4,
             max_loads: 2,
             backoff: Backoff::default(),

@@ -79,6 +79,11 @@ pub(super) fn not_loaded_yet(state: VersionState, shortage: Option<&Shortage>, t
             );
             (FailureLocation::Memory, "MemoryInUse", message)
         }
+        (VersionState::Loaded, _) => {
+            let message = "it is loaded, and waits for working memory, which other requests use; more instances or \
+                           models are at work than memory.host has room for";
+            (FailureLocation::Memory, "MemoryInUse", message.to_owned())
+        }
         _ => (FailureLocation::Load, "StillLoading", "it is still being loaded".to_owned()),
     };
     VersionFailure { location, reason: reason.to_owned(), message, retryable: true, retry_after: None }

@@ -3,6 +3,7 @@
 
 use super::entry::{Entry, State};
 use super::event::{Effect, EntryId, Moment};
+use super::holding::Holding;
 use super::machine::Machine;
 use super::pressure::RealMemory;
 use super::table::Table;
@@ -18,7 +19,7 @@ impl Machine {
         let is_leaving = |entry: &&Entry| matches!(entry.state, State::Freeing { .. });
         let leaving_bytes: u64 = entries.clone().filter(is_leaving).map(Entry::reserved_bytes).sum();
         if !is_loading && leaving_bytes == 0 {
-            self.real = Some(memory.bound(entries.map(Entry::present_bytes).sum()));
+            self.real = Some(memory.bound(entries.map(Entry::reserved_bytes).sum()));
         }
         let mut to_free = memory.to_free(!is_loading, leaving_bytes);
         for (_, id) in self.candidates() {
@@ -68,7 +69,8 @@ impl Machine {
             let stays = |other: &&Entry| {
                 Table::shared(entry, other) <= bound.scope && !matches!(other.state, State::Freeing { .. })
             };
-            self.table.entries.values().filter(stays).map(Entry::reserved_bytes).sum::<u64>() > bound.bytes
+            let staying: Holding = self.table.entries.values().filter(stays).map(Entry::holding).sum();
+            staying.bytes() > bound.bytes
         })
     }
 }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::budget::Scope;
 use super::event::{EntryId, Moment};
+use super::holding::Holding;
 
 /// Whether something that holds memory may leave it for a certain load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +26,8 @@ pub(super) enum Stay {
 pub(super) struct Resident {
     /// Which.
     pub(super) entry: EntryId,
-    /// The bytes reserved for it.
-    pub(super) bytes: u64,
+    /// What it takes.
+    pub(super) holding: Holding,
     /// The narrowest bound that it shares with the version that wants to load.
     pub(super) shares: Scope,
     /// When it last served.
@@ -40,6 +41,6 @@ pub(super) struct Resident {
 pub(super) fn by_last_use<'a>(residents: &[&'a Resident], stay: Stay) -> Vec<&'a Resident> {
     let mut chosen: Vec<&Resident> =
         residents.iter().copied().filter(|resident| resident.stay == stay).collect();
-    chosen.sort_by_key(|resident| (resident.last_used, Reverse(resident.bytes), resident.entry));
+    chosen.sort_by_key(|resident| (resident.last_used, Reverse(resident.holding.fixed), resident.entry));
     chosen
 }

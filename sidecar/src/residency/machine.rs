@@ -4,10 +4,12 @@
 use ostler_crds::names::LoadPolicy;
 use ostler_crds::status::FailureLocation;
 
-use super::budget::{Admission, Bound, Scope, Shortage, admit};
+use super::admission::{Admission, admit};
+use super::budget::{Bound, Scope, Shortage};
 use super::entry::{Entry, FailureRecord, State};
 use super::event::{Effect, EntryId, Moment, Settings, WaiterId};
-use super::table::Table;
+use super::holding::Holding;
+use super::table::{Table, Together};
 use super::{failures, waiting};
 use crate::target::{Target, VersionFailure};
 
@@ -53,24 +55,27 @@ impl Machine {
     pub(super) fn advance(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.expire(now, effects);
         self.unload_idle(now, effects);
+        self.resize(effects);
+        let together = self.together();
         loop {
             self.retry(now);
-            waiting::settle_all(&mut self.table, now, effects);
+            waiting::settle_all(&mut self.table, &together, now, effects);
             self.let_go(effects);
             let has_failed = self.fail_unpinned(now);
             self.start_transfers(effects);
+            self.shortage = None;
+            self.make_room_to_work(now, effects);
             let has_failed = self.start_loads(now, effects) || has_failed;
             if !has_failed {
                 break;
             }
         }
         self.trim(effects);
-        self.resize(effects);
     }
 
-    /// Everything that an entry must fit into, the narrowest first.
-    fn bounds(&self, entry: &Entry) -> Vec<Bound> {
-        Table::limits(entry).into_iter().chain([self.settings.budget.bound()]).chain(self.real).collect()
+    /// What everything must fit into together.
+    pub(super) fn together(&self) -> Together {
+        Together { budget: self.settings.budget, real: self.real }
     }
 
     /// Sends away whoever has waited too long. The load goes on, so that whoever comes back finds it done.
@@ -173,7 +178,6 @@ impl Machine {
         let mut has_failed = false;
         let mut is_behind_preload = false;
         let mut behind: Vec<(Scope, EntryId)> = Vec::new();
-        self.shortage = None;
         for (id, is_demanded) in self.queue() {
             let Some(entry) = self.table.entries.get(&id) else { continue };
             let waits_for_its_turn =
@@ -194,14 +198,14 @@ impl Machine {
                 break;
             }
             let (task, instances) = (entry.target.task, entry.target.instances);
-            let peak = footprint.peak(instances);
+            let claim = Holding { fixed: footprint.peak(), working: 0, job: footprint.scratch_bytes };
             let residents = self.table.residents(id, is_demanded, now);
-            match admit(&self.bounds(entry), peak, &residents) {
+            match admit(&Table::bounds(entry, &self.together()), claim, &residents) {
                 Admission::Start { evict } => {
                     self.evict(&evict, effects);
                     let target = entry_target(&self.table, id);
                     let attempt = self.table.next_attempt();
-                    self.set_state(id, State::Loading { attempt, bytes: peak, instances });
+                    self.set_state(id, State::Loading { attempt, bytes: claim.fixed, instances });
                     if let Some(entry) = self.table.entries.get_mut(&id) {
                         entry.load_began_at = now;
                     }
@@ -212,7 +216,7 @@ impl Machine {
                     let free_bytes = self.settings.budget.bytes.saturating_sub(self.table.reserved_bytes());
                     self.shortage.get_or_insert(Shortage {
                         scope: Scope::Budget,
-                        needed_bytes: peak,
+                        needed_bytes: claim.bytes(),
                         free_bytes,
                         limit_bytes: self.settings.budget.bytes,
                     });
@@ -263,39 +267,23 @@ impl Machine {
 
     pub(super) fn evict(&mut self, evicted: &[EntryId], effects: &mut Vec<Effect>) {
         for id in evicted {
-            let Some(bytes) = self.table.entries.get(id).map(Entry::reserved_bytes) else { continue };
+            let Some(bytes) = self.table.entries.get(id).map(|entry| entry.holding().fixed) else { continue };
             effects.push(Effect::Unload { entry: *id });
             self.set_state(*id, State::Freeing { bytes });
         }
     }
 
-    /// Instances follow the plan: fewer at once, more as far as their working memory fits.
+    /// Instances follow the plan. The working memory of more of them is reserved when they are used.
     fn resize(&mut self, effects: &mut Vec<Effect>) {
-        let ids: Vec<EntryId> = self.table.entries.keys().copied().collect();
-        for id in ids {
-            let Some(entry) = self.table.entries.get(&id) else { continue };
-            let (State::Loaded { bytes, instances }, Some(footprint)) = (entry.state, entry.footprint) else {
-                continue;
-            };
+        for (id, entry) in &mut self.table.entries {
             let wanted = entry.target.instances;
-            let held = footprint.held(wanted);
-            if wanted == instances || (held > bytes && held - bytes > self.room(entry)) {
-                continue;
+            if let State::Loaded { instances, .. } = &mut entry.state
+                && *instances != wanted
+            {
+                *instances = wanted;
+                effects.push(Effect::Resize { entry: *id, instances: wanted });
             }
-            self.set_state(id, State::Loaded { bytes: held, instances: wanted });
-            effects.push(Effect::Resize { entry: id, instances: wanted });
         }
-    }
-
-    /// The bytes that an entry may take more.
-    fn room(&self, entry: &Entry) -> u64 {
-        let bounds = self.bounds(entry);
-        let free = bounds.iter().map(|bound| {
-            let members =
-                self.table.entries.values().filter(|other| Table::shared(entry, other) <= bound.scope);
-            bound.bytes.saturating_sub(members.map(Entry::reserved_bytes).sum())
-        });
-        free.min().unwrap_or_default()
     }
 
     fn set_state(&mut self, id: EntryId, state: State) {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ostler_crds::names::LoadPolicy;
 
-use super::budget::{Bound, Scope};
+use super::budget::{Bound, Budget, Scope};
 use super::entry::{Entry, FailureRecord, State};
 use super::event::{Attempt, EntryId, Moment, WaiterId};
+use super::holding::Holding;
 use super::lru::{Resident, Stay};
 use crate::target::{Target, VersionKey};
 
@@ -21,8 +22,18 @@ pub(super) struct Waiter {
     pub(super) position: usize,
     /// Those that were passed over, each with its failure: the chosen one first.
     pub(super) failed: Vec<(VersionKey, FailureRecord)>,
+    /// When it came.
+    pub(super) since: Moment,
     /// When it gives up.
     pub(super) deadline: Moment,
+}
+
+/// What everything must fit into together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Together {
+    pub(super) budget: Budget,
+    /// What the system has for models, as far as it was measured.
+    pub(super) real: Option<Bound>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -126,7 +137,19 @@ impl Table {
     }
 
     pub(super) fn reserved_bytes(&self) -> u64 {
-        self.entries.values().map(Entry::reserved_bytes).sum()
+        self.entries.values().map(Entry::holding).sum::<Holding>().bytes()
+    }
+
+    /// What everything takes that is under the same bound as an entry, the entry included.
+    pub(super) fn holding(&self, entry: &Entry, scope: Scope) -> Holding {
+        let members = self.entries.values().filter(|other| Self::shared(entry, other) <= scope);
+        members.map(Entry::holding).sum()
+    }
+
+    /// Everything that an entry must fit into, the narrowest first.
+    pub(super) fn bounds(entry: &Entry, together: &Together) -> Vec<Bound> {
+        let limits = Self::limits(entry).into_iter();
+        limits.chain([together.budget.bound()]).chain(together.real).collect()
     }
 
     /// The limits within the budget that an entry is under, the narrowest first.
@@ -148,10 +171,12 @@ impl Table {
         }
     }
 
-    /// Everything that holds memory, as it looks to `loading`, which wants to load.
-    pub(super) fn residents(&self, loading: EntryId, is_demanded: bool, now: Moment) -> Vec<Resident> {
-        let Some(loader) = self.entries.get(&loading) else { return Vec::new() };
+    /// Everything else that holds memory, as it looks to `claiming`, which wants to load, or to work on one job more.
+    pub(super) fn residents(&self, claiming: EntryId, is_demanded: bool, now: Moment) -> Vec<Resident> {
+        let Some(claimer) = self.entries.get(&claiming) else { return Vec::new() };
         let wanted = self.wanted();
+        let held_up: BTreeSet<EntryId> =
+            self.waiters.values().filter_map(|waiter| self.held_up_at(waiter)).collect();
         let stay = |id: &EntryId, entry: &Entry| {
             // Versions that are preloaded never push each other out: only a request may.
             let policy = self.policy(*id, entry);
@@ -159,29 +184,34 @@ impl Table {
             let is_protected =
                 is_planned && (policy.keep || (!is_demanded && policy.load == LoadPolicy::Preload));
             let is_predecessor = self.retired.contains(id)
-                && loader.target.key.retired.is_none()
-                && entry.target.key.is_same_version(&loader.target.key);
+                && claimer.target.key.retired.is_none()
+                && entry.target.key.is_same_version(&claimer.target.key);
             match entry.state {
                 State::Freeing { .. } => Stay::Leaving,
                 State::Loading { .. } if !wanted.contains(id) => Stay::Leaving,
                 State::Loaded { .. } if is_predecessor => {
-                    if entry.leases == 0 {
+                    if entry.leases == 0 && !held_up.contains(id) {
                         Stay::IdlePredecessor
                     } else {
                         Stay::Busy
                     }
                 }
                 _ if is_protected => Stay::Protected,
-                State::Loaded { .. } if entry.leases == 0 && now >= entry.stays_until => Stay::Idle,
+                // Whoever waits for working memory would have to wait for its weights too.
+                State::Loaded { .. }
+                    if entry.leases == 0 && !held_up.contains(id) && now >= entry.stays_until =>
+                {
+                    Stay::Idle
+                }
                 _ => Stay::Busy,
             }
         };
-        let holders = self.entries.iter().filter(|(id, entry)| **id != loading && entry.reserved_bytes() > 0);
+        let holders = self.entries.iter().filter(|(id, entry)| **id != claiming && entry.reserved_bytes() > 0);
         holders
             .map(|(id, entry)| Resident {
                 entry: *id,
-                bytes: entry.reserved_bytes(),
-                shares: Self::shared(loader, entry),
+                holding: entry.holding(),
+                shares: Self::shared(claimer, entry),
                 last_used: entry.last_used,
                 stay: stay(id, entry),
             })

@@ -6,7 +6,7 @@ use super::budget::Shortage;
 use super::entry::State;
 use super::event::{Effect, EntryId, FailedAttempt, Moment, Refusal, WaiterId};
 use super::failures;
-use super::table::{Table, Waiter};
+use super::table::{Table, Together, Waiter};
 use crate::target::VersionKey;
 
 /// When a request that could not wait should come back.
@@ -24,15 +24,21 @@ enum Standing {
 }
 
 /// Settles every waiter, in the order of asking.
-pub(super) fn settle_all(table: &mut Table, now: Moment, effects: &mut Vec<Effect>) {
+pub(super) fn settle_all(table: &mut Table, together: &Together, now: Moment, effects: &mut Vec<Effect>) {
     let waiters: Vec<WaiterId> = table.waiters.keys().copied().collect();
     for waiter in waiters {
-        settle(table, waiter, now, effects);
+        settle(table, together, waiter, now, effects);
     }
 }
 
 /// Moves one waiter as far as it gets.
-pub(super) fn settle(table: &mut Table, id: WaiterId, now: Moment, effects: &mut Vec<Effect>) {
+pub(super) fn settle(
+    table: &mut Table,
+    together: &Together,
+    id: WaiterId,
+    now: Moment,
+    effects: &mut Vec<Effect>,
+) {
     step_back(table, id);
     loop {
         let Some(waiter) = table.waiters.get(&id) else { return };
@@ -40,8 +46,10 @@ pub(super) fn settle(table: &mut Table, id: WaiterId, now: Moment, effects: &mut
             return refuse_as_failed(table, id, now, effects);
         };
         match standing(table, waiter, &key, now) {
-            Standing::Serve(entry) => return grant(table, id, entry, now, effects),
-            Standing::Wait => return,
+            Standing::Serve(entry) if table.can_work(entry, together) => {
+                return grant(table, id, entry, now, effects);
+            }
+            Standing::Serve(_) | Standing::Wait => return,
             Standing::Retry(entry) => {
                 if let Some(entry) = table.entries.get_mut(&entry) {
                     entry.state = entry.untried();
@@ -76,7 +84,7 @@ pub(super) fn call(table: &mut Table, id: WaiterId) {
     let key = waiter.and_then(|waiter| waiter.candidates.get(waiter.position));
     let desired = key.and_then(|key| table.desired.get(key)).copied();
     if let Some(entry) = desired.and_then(|desired| table.entries.get_mut(&desired)) {
-        entry.called = true;
+        entry.called |= !entry.is_loaded();
     }
 }
 
@@ -148,8 +156,7 @@ fn skip(table: &mut Table, id: WaiterId, key: &VersionKey, failed: Option<EntryI
 fn grant(table: &mut Table, id: WaiterId, serving: EntryId, now: Moment, effects: &mut Vec<Effect>) {
     let Some(waiter) = table.waiters.remove(&id) else { return };
     if let Some(entry) = table.entries.get_mut(&serving) {
-        entry.leases += 1;
-        entry.last_used = now;
+        entry.lease(now);
     }
     let chosen = waiter.failed.into_iter().next();
     let instead_of = chosen.map(|(key, record)| (key, record.failure));

@@ -299,7 +299,7 @@ async fn what_kept_answers_may_take_is_set_aside_and_idle_versions_make_room_for
         drop(manager.acquire(request(model)).await.unwrap());
     }
     let mut snapshots = manager.watch();
-    snapshots.wait_for(|snapshot| snapshot.reserved_bytes == 82).await.unwrap();
+    snapshots.wait_for(|snapshot| snapshot.reserved_bytes == 81).await.unwrap();
     plan.models[0].result_cache =
         Some(PlannedResultCache { max_entries: 1, max_bytes: 30, time_to_live_seconds: 1 });
     manager.apply(plan.clone());

@@ -172,6 +172,10 @@ impl CandleModel {
 }
 
 impl Forward for CandleModel {
+    fn cached_number_bytes(&self) -> usize {
+        size_of::<f32>()
+    }
+
     fn start<'a>(
         &'a self,
         sentences: &[&[u32]],

@@ -6,6 +6,9 @@ use crate::generate::Decoder;
 
 /// The arithmetic of one model. Many callers share it.
 pub(super) trait Forward: Send + Sync {
+    /// The bytes of a number in the decoder's caches.
+    fn cached_number_bytes(&self) -> usize;
+
     /// Encodes sentences of tokens, each of its own length and none seeing another, and starts to decode: the decoder
     /// has one row for each sentence, in their order.
     ///

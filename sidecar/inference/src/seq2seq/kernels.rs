@@ -201,6 +201,10 @@ impl KernelModel {
 }
 
 impl Forward for KernelModel {
+    fn cached_number_bytes(&self) -> usize {
+        Memory::number_bytes(self.products)
+    }
+
     fn start<'a>(
         &'a self,
         sentences: &[&[u32]],

@@ -13,10 +13,10 @@ const MAX_SENTENCES: usize = 32;
 /// The most rows that are decoded at once: a row is a beam of a sentence.
 const MAX_ROWS: usize = 64;
 /// The most tokens of all sentences that are translated at once, where one alone does not have more.
-const MAX_TOKENS: usize = 2048;
+const MAX_TOKENS: usize = 1024;
 /// What the caches of the sentences that are translated at once may take together, in bytes, as long as one
 /// sentence alone does not need more.
-const CACHE_BUDGET_BYTES: u64 = 192 << 20;
+const CACHE_BUDGET_BYTES: u64 = 64 << 20;
 /// The most beams that a job may ask for, where the repository does not ask for more.
 const MAX_JOB_BEAMS: usize = 12;
 
@@ -105,17 +105,18 @@ impl Translator {
         let inner = model.encoder.feed_forward.max(model.decoder.feed_forward);
         let cached = model.cache_row();
         let row = number(3 * model.width + cached + inner + model.width.max(inner));
-        let memory = number(cached * model.decoder.layers);
+        let memory = number(cached * model.decoder.layers * self.model.cached_number_bytes());
         let tokens = number(MAX_TOKENS.max(self.limits.source_tokens));
         let beams = number(self.limits.beams);
         let longest = beams * number(self.limits.target_tokens) * self.cache_row_bytes();
         let logits = 2 * number(MAX_ROWS).max(beams) * number(model.target_vocabulary);
-        4 * (tokens * (row + memory) + logits) + CACHE_BUDGET_BYTES.max(longest)
+        tokens * (4 * row + memory) + 4 * logits + CACHE_BUDGET_BYTES.max(longest)
     }
 
     /// What one token of one row takes in the decoder's caches, with what they grow ahead.
     fn cache_row_bytes(&self) -> u64 {
-        2 * 4 * (self.architecture.cache_row() * self.architecture.decoder.layers) as u64
+        let numbers = self.architecture.cache_row() * self.architecture.decoder.layers;
+        2 * (self.model.cached_number_bytes() * numbers) as u64
     }
 
     /// The sequences of tokens that the search finds for each sentence of tokens, best first, without the one that

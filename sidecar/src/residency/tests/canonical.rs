@@ -44,6 +44,8 @@ impl Canonical<'_> {
             self.put((&waiter.candidates, waiter.position, waiter.planned_pin_only));
             self.put(waiter.failed.iter().map(|(key, _)| key).collect::<Vec<_>>());
             self.put_moment(Some(waiter.deadline));
+            let is_held_up = machine.table.held_up_at(waiter).is_some();
+            self.put_moment(is_held_up.then_some(waiter.since + machine.settings.patience));
             self.put(world.waiting.contains_key(id));
         }
         for target in &world.plan {
@@ -63,7 +65,7 @@ impl Canonical<'_> {
         self.put((target.model_limit_bytes, target.task_limit_bytes));
         let stands_in = world.residency.machine.table.retired.contains(&id);
         self.put((stands_in, world.answering.contains(&id)));
-        self.put((entry.in_plan, entry.called, entry.proven, entry.leases, entry.footprint.is_some()));
+        self.put((entry.in_plan, entry.called, entry.proven, entry.leases, entry.jobs, entry.footprint.is_some()));
         self.put(entry.has_lost_files);
         match entry.state {
             State::Remote => self.put(0),

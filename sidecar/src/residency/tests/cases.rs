@@ -3,7 +3,7 @@ use std::time::Duration;
 use ostler_crds::status::{FailureLocation, VersionState};
 
 use super::super::{Refusal, Settings};
-use super::world::{Answer, BUDGET, World, failure, keep, key, preload, retired, target};
+use super::world::{Answer, BUDGET, World, failure, keep, key, preload, retired, target, working};
 use crate::target::Target;
 
 fn state(world: &World, model: &str) -> VersionState {
@@ -301,16 +301,68 @@ fn too_many_waiters_and_too_long_a_wait_are_sent_away_while_the_load_goes_on() {
 }
 
 #[test]
-fn instances_follow_the_plan_as_far_as_memory_allows() {
+fn instances_follow_the_plan_and_working_memory_follows_the_leases() {
     let with = |instances: u32| vec![preload(Target { instances, ..target("a", 40, 1) })];
     let mut world = World::with_plan(with(1));
     world.settle();
+    let reserved = |world: &World| world.residency.reserved_bytes();
+    assert_eq!(reserved(&world), 41, "one job has its room in any case");
+    for bytes in [41, 41] {
+        world.want(&["a"]);
+        assert_eq!(reserved(&world), bytes, "the second request waits for the instance");
+    }
     world.apply(with(3));
-    assert_eq!(world.bytes_in_use(), 43);
-    world.apply(with(90));
-    assert_eq!(world.bytes_in_use(), 43, "90 do not fit");
-    world.apply(with(2));
-    assert_eq!(world.bytes_in_use(), 42);
+    world.want(&["a"]);
+    world.want(&["a"]);
+    assert_eq!((world.leases.len(), reserved(&world)), (4, 43));
+    world.apply(with(1));
+    assert_eq!(reserved(&world), 43, "whoever works goes on");
+    for bytes in [43, 42, 41] {
+        world.release(world.entry("a"));
+        assert_eq!(reserved(&world), bytes);
+    }
+}
+
+#[test]
+fn a_job_that_finds_no_working_memory_waits_for_others_and_then_evicts_who_is_idle() {
+    let plan = vec![
+        working(20, preload(target("a", 25, 1))),
+        working(20, preload(target("b", 15, 1))),
+        preload(target("c", 25, 1)),
+    ];
+    let mut world = World::with_plan(plan);
+    world.settle();
+    assert_eq!(world.loaded.len(), 3);
+    world.pass(Duration::from_secs(60));
+    let first = world.want(&["a"]);
+    assert!(matches!(world.answers[&first], Answer::Granted(..)));
+    // 65 bytes of weights and 20 of work: another 20 do not fit.
+    let second = world.want(&["b"]);
+    world.pass_as_asked(Duration::from_millis(900));
+    assert!(world.waiting.contains_key(&second) && world.loaded.len() == 3, "others' jobs may end soon");
+    world.release(world.entry("a"));
+    assert!(matches!(world.answers[&second], Answer::Granted(..)));
+    let third = world.want(&["a"]);
+    world.pass_as_asked(Duration::from_secs(1));
+    world.settle();
+    assert!(matches!(world.answers[&third], Answer::Granted(..)));
+    assert!(!world.is_loaded("c") && world.is_loaded("a") && world.is_loaded("b"));
+}
+
+#[test]
+fn a_job_that_no_eviction_helps_is_told_that_memory_is_in_use() {
+    let job = |model: &str| working(45, keep(preload(target(model, 10, 1))));
+    let mut world = World::with_plan(vec![job("a"), job("b")]);
+    world.settle();
+    world.want(&["a"]);
+    let second = world.want(&["b"]);
+    world.pass(Duration::from_secs(120));
+    let Answer::Refused(Refusal::Busy { attempts, .. }) = &world.answers[&second] else {
+        panic!("{:?}", world.answers)
+    };
+    let failure = &attempts[0].failure;
+    assert_eq!((failure.location, failure.reason.as_str()), (FailureLocation::Memory, "MemoryInUse"));
+    assert!(failure.message.contains("working memory"), "{}", failure.message);
 }
 
 #[test]

@@ -38,10 +38,15 @@ pub(super) struct Scenario {
     pub(super) machines: &'static [u64],
 }
 
-/// A version stays for one tick, a failure rests for one, a request waits for two at most.
+/// A version stays for one tick, a failure rests for one, a request waits for two at most, and one for working memory
+/// before others go.
 pub(super) fn settings() -> Settings {
-    let mut settings =
-        Settings { minimum_residency: TICK, max_wait: 2 * TICK, ..Settings::with_budget(BUDGET) };
+    let mut settings = Settings {
+        minimum_residency: TICK,
+        max_wait: 2 * TICK,
+        patience: TICK,
+        ..Settings::with_budget(BUDGET)
+    };
     // The jitter of 1 halves a rest.
     settings.backoff.base = 2 * TICK;
     settings.backoff.cap = 2 * TICK;
@@ -169,7 +174,7 @@ impl Small {
         for entry in world.loading.keys() {
             actions.extend(outcomes().map(|outcome| Action::Loaded(*entry, outcome)));
         }
-        actions.extend(world.freeing.keys().map(|entry| Action::Freed(*entry)));
+        actions.extend(world.freeing.iter().map(|entry| Action::Freed(*entry)));
         actions.extend(world.late.map(|_| Action::LatePrepared));
         actions.push(Action::Pass);
         actions.extend(scenario.machines.iter().map(|bytes| Action::Measured(*bytes)));

@@ -134,7 +134,7 @@ fn take(world: &mut World, step: Step) {
             }
         }
         Step::Free(index) => {
-            if let Some(entry) = pick(world.freeing.keys().copied(), index) {
+            if let Some(entry) = pick(world.freeing.iter().copied(), index) {
                 world.finish_free(entry);
             }
         }

@@ -1,8 +1,8 @@
-//! Small worlds of at most three versions and two clients.
+//! Small worlds of at most three versions and three clients.
 
 use super::bug::NO_BUG;
 use super::explore::{Scenario, TICK, explore, is_soak};
-use super::world::{keep, key, preload, retired, target};
+use super::world::{keep, key, preload, retired, target, working};
 use crate::target::{Target, VersionKey};
 
 /// So many states of each world are looked at, the nearest first. `make soak` looks at all.
@@ -120,6 +120,25 @@ pub(super) fn pressure() -> Scenario {
     }
 }
 
+/// Versions that fit together, of whose jobs not all fit at once, a kept one that may have two, and one more that wants
+/// to load.
+pub(super) fn jobs() -> Scenario {
+    let plan = |instances| {
+        vec![
+            working(25, keep(Target { instances, ..target("a", 20, 1) })),
+            working(30, target("b", 15, 1)),
+            working(5, target("c", 15, 1)),
+        ]
+    };
+    Scenario {
+        name: "jobs",
+        plans: vec![plan(2), plan(1)],
+        clients: vec![vec![&["a"]], vec![&["a"], &["b"]], vec![&["b"], &["c"]]],
+        failures: &[],
+        machines: &[],
+    }
+}
+
 /// A version that goes to another pin and back, with a history that is there, shorter, and gone.
 pub(super) fn history() -> Scenario {
     let (first, second) = (target("a", 20, 1), target("a", 21, 2));
@@ -201,6 +220,11 @@ fn more_to_preload_than_fits() {
 #[test]
 fn limits_within_the_budget() {
     holds_everywhere(&limits());
+}
+
+#[test]
+fn jobs_that_do_not_fit_at_once() {
+    holds_everywhere(&jobs());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::super::entry::State;
 use super::super::{Effect, Event, Residency};
 use super::bug::{Bug, NO_BUG};
 use super::explore::{Scenario, explore};
-use super::scenarios::{crowded, failures, history, limits, memory, pins, pressure, tight};
+use super::scenarios::{crowded, failures, history, jobs, limits, memory, pins, pressure, tight};
 use super::world::footprint;
 
 /// Each is found long before, in the world that is named beside it.
@@ -43,7 +43,7 @@ fn bugs() -> Vec<(fn() -> Scenario, Bug)> {
                 name: "a load reserves no transient",
                 after: |residency, _| {
                     for entry in residency.machine.table.entries.values_mut() {
-                        let held = footprint(&entry.target).held(entry.target.instances);
+                        let held = footprint(&entry.target).resident_bytes;
                         if let State::Loading { bytes, .. } = &mut entry.state {
                             *bytes = held;
                         }
@@ -264,6 +264,39 @@ fn bugs() -> Vec<(fn() -> Scenario, Bug)> {
             },
         ),
         (memory, Bug { name: "nobody is woken", wake: |_| None, ..NO_BUG }),
+        (
+            jobs,
+            Bug {
+                name: "a running job takes no working memory",
+                after: |residency, _| {
+                    residency.machine.table.entries.values_mut().for_each(|entry| entry.jobs = 0);
+                },
+                ..NO_BUG
+            },
+        ),
+        (
+            jobs,
+            Bug {
+                name: "only the first lease is given its working memory",
+                after: |residency, _| {
+                    let entries = residency.machine.table.entries.values_mut();
+                    entries.for_each(|entry| entry.jobs = entry.jobs.min(1));
+                },
+                ..NO_BUG
+            },
+        ),
+        (
+            jobs,
+            Bug {
+                name: "working memory stays reserved when its job has ended",
+                after: |residency, _| {
+                    let entries = residency.machine.table.entries.values_mut();
+                    let loaded = entries.filter(|entry| entry.is_loaded());
+                    loaded.for_each(|entry| entry.jobs = entry.jobs.max(1));
+                },
+                ..NO_BUG
+            },
+        ),
         (
             pins,
             Bug {

@@ -68,11 +68,19 @@ pub(super) fn retired(target: Target) -> Target {
     Target { key, load: LoadPolicy::Lazy, keep: false, ..target }
 }
 
+/// The same with jobs of another size than 1: `hf://o/SIZE-JOB`.
+pub(super) fn working(job: u64, target: Target) -> Target {
+    let size = footprint(&target).resident_bytes;
+    Target { source: format!("hf://o/{size}-{job}").parse().unwrap(), ..target }
+}
+
 /// Half of the size again is needed while loading.
 pub(super) fn footprint(target: &Target) -> Footprint {
     let source = target.source.to_string();
-    let size: u64 = source.trim_start_matches("hf://o/").trim_end_matches(":main").parse().unwrap();
-    Footprint { resident_bytes: size, transient_bytes: size / 2, scratch_bytes: 1 }
+    let sizes = source.trim_start_matches("hf://o/").trim_end_matches(":main");
+    let (size, job) = sizes.split_once('-').unwrap_or((sizes, "1"));
+    let size: u64 = size.parse().unwrap();
+    Footprint { resident_bytes: size, transient_bytes: size / 2, scratch_bytes: job.parse().unwrap() }
 }
 
 pub(super) fn failure(retryable: bool) -> VersionFailure {
@@ -111,11 +119,13 @@ pub(super) struct World {
     pub(super) loading: BTreeMap<EntryId, (Attempt, u32)>,
     pub(super) loaded: BTreeMap<EntryId, u32>,
     pub(super) loaded_at: BTreeMap<EntryId, Moment>,
-    pub(super) freeing: BTreeMap<EntryId, u32>,
+    pub(super) freeing: BTreeSet<EntryId>,
     /// When what failed may be tried again; `None` where only another plan can help.
     pub(super) rests: BTreeMap<EntryId, Option<Moment>>,
     pub(super) targets: BTreeMap<EntryId, Target>,
     pub(super) leases: Vec<EntryId>,
+    /// The most jobs that may be running.
+    pub(super) jobs: BTreeMap<EntryId, u32>,
     pub(super) used_at: BTreeMap<EntryId, Moment>,
     /// Those that may answer whoever asks for no commit: present pins, and older ones until a present one is loaded.
     pub(super) answering: BTreeSet<EntryId>,
@@ -150,10 +160,11 @@ impl World {
             loading: BTreeMap::new(),
             loaded: BTreeMap::new(),
             loaded_at: BTreeMap::new(),
-            freeing: BTreeMap::new(),
+            freeing: BTreeSet::new(),
             rests: BTreeMap::new(),
             targets: BTreeMap::new(),
             leases: Vec::new(),
+            jobs: BTreeMap::new(),
             used_at: BTreeMap::new(),
             answering: BTreeSet::new(),
             machine_bytes: u64::MAX,
@@ -207,6 +218,10 @@ impl World {
     pub(super) fn release(&mut self, entry: EntryId) {
         let place = self.leases.iter().position(|leased| *leased == entry).unwrap();
         self.leases.remove(place);
+        let leases = self.leases.iter().filter(|leased| **leased == entry).count();
+        if let Some(jobs) = self.jobs.get_mut(&entry) {
+            *jobs = (*jobs).min(u32::try_from(leases).unwrap());
+        }
         self.used_at.insert(entry, self.now);
         self.feed(Event::Released { entry });
     }
@@ -256,7 +271,7 @@ impl World {
     }
 
     pub(super) fn finish_free(&mut self, entry: EntryId) {
-        self.freeing.remove(&entry).unwrap();
+        assert!(self.freeing.remove(&entry));
         self.feed(Event::Freed { entry });
     }
 
@@ -311,7 +326,7 @@ impl World {
             self.finish_prepare(entry, Ok(()));
         } else if let Some(entry) = self.loading.keys().next().copied() {
             self.finish_load(entry, Ok(()));
-        } else if let Some(entry) = self.freeing.keys().next().copied() {
+        } else if let Some(entry) = self.freeing.first().copied() {
             self.finish_free(entry);
         } else {
             return false;
@@ -332,14 +347,31 @@ impl World {
         self.bytes_of(|_| true)
     }
 
-    /// The bytes in use by some targets.
+    /// The most bytes that some targets may be using.
     fn bytes_of(&self, is_counted: impl Fn(&Target) -> bool) -> u64 {
+        let (fixed, jobs) = (self.fixed_bytes_of(&is_counted), self.job_bytes_of(&is_counted));
+        fixed + jobs
+    }
+
+    /// Those with room for the job that takes most, where that is more than what runs.
+    fn room_of(&self, is_counted: impl Fn(&Target) -> bool) -> u64 {
+        let up = self.loading.keys().chain(self.loaded.keys()).map(|entry| &self.targets[entry]);
+        let largest = up.filter(|target| is_counted(target)).map(|target| footprint(target).scratch_bytes).max();
+        self.fixed_bytes_of(&is_counted) + self.job_bytes_of(&is_counted).max(largest.unwrap_or(0))
+    }
+
+    fn fixed_bytes_of(&self, is_counted: impl Fn(&Target) -> bool) -> u64 {
         let of = |entry: &EntryId| footprint(&self.targets[entry]);
-        let counts = |entry: &EntryId| is_counted(&self.targets[entry]);
-        let loading = self.loading.iter().filter(|(entry, _)| counts(entry));
-        let loading: u64 = loading.map(|(entry, (_, instances))| of(entry).peak(*instances)).sum();
-        let held = self.loaded.iter().chain(&self.freeing).filter(|(entry, _)| counts(entry));
-        loading + held.map(|(entry, instances)| of(entry).held(*instances)).sum::<u64>()
+        let counts = |entry: &&EntryId| is_counted(&self.targets[*entry]);
+        let loading: u64 = self.loading.keys().filter(counts).map(|entry| of(entry).peak()).sum();
+        let held = self.loaded.keys().chain(&self.freeing).filter(counts);
+        loading + held.map(|entry| of(entry).resident_bytes).sum::<u64>()
+    }
+
+    fn job_bytes_of(&self, is_counted: impl Fn(&Target) -> bool) -> u64 {
+        let jobs = self.jobs.iter().map(|(entry, jobs)| (&self.targets[entry], u64::from(*jobs)));
+        let counted = jobs.filter(|(target, _)| is_counted(target));
+        counted.map(|(target, jobs)| footprint(target).scratch_bytes * jobs).sum()
     }
 
     /// Whether an entry is the pin that the plan has for its version.
@@ -393,7 +425,8 @@ impl World {
         let (in_use, reserved) = (self.bytes_in_use(), self.residency.reserved_bytes());
         let budget = self.settings.budget.bytes;
         self.promise(in_use <= budget, || format!("{in_use} bytes in use, over the budget"));
-        self.promise(in_use == reserved, || format!("{reserved} bytes reserved, and {in_use} in use"));
+        let room = self.room_of(|_| true);
+        self.promise(room == reserved, || format!("{reserved} bytes reserved, and room for {room} is needed"));
         let known: Vec<WaiterId> = self.residency.machine.table.waiters.keys().copied().collect();
         let waiting: Vec<WaiterId> = self.waiting.keys().copied().collect();
         self.promise(known == waiting, || format!("{waiting:?} wait, and {known:?} are known"));
@@ -433,6 +466,9 @@ impl World {
             Effect::Grant { waiter, entry, instead_of } => {
                 self.check_grant(waiter, entry);
                 self.leases.push(entry);
+                let instances = self.loaded.get(&entry).copied().unwrap_or_default();
+                let jobs = self.jobs.entry(entry).or_default();
+                *jobs = (*jobs).max(instances.min(*jobs + 1));
                 self.used_at.insert(entry, self.now);
                 self.answers.insert(waiter, Answer::Granted(entry, instead_of.map(|(key, _)| key)));
             }
@@ -447,7 +483,7 @@ impl World {
     fn check_start(&mut self, entry: EntryId, target: &Target) {
         let live = self.preparing.keys().chain(self.loading.keys()).chain(self.loaded.keys());
         let is_same = |other: &EntryId| *other == entry || self.targets[other].is_same_model(target);
-        let is_twice = live.chain(self.freeing.keys()).any(is_same);
+        let is_twice = live.chain(&self.freeing).any(is_same);
         self.promise(!is_twice, || format!("started twice: {}", target.key));
         let is_rested = match self.rests.remove(&entry) {
             Some(rest) => rest.is_some_and(|rest| rest <= self.now),
@@ -518,10 +554,10 @@ impl World {
         // A limit that was lowered under what is loaded.
         let is_over_limit = planned.as_ref().is_some_and(|planned| self.is_over_limit(planned, 0));
         let stands_in = self.answering.contains(&entry) && !self.is_present(entry);
-        let Some(instances) = self.loaded.remove(&entry) else {
+        if self.loaded.remove(&entry).is_none() {
             return self.promise(false, || format!("unloaded while not loaded: {entry:?}"));
-        };
-        self.freeing.insert(entry, instances);
+        }
+        self.freeing.insert(entry);
         let loaded_at = self.loaded_at.remove(&entry).unwrap_or_default();
         if just_loaded == Some(entry) {
             return;
@@ -570,28 +606,40 @@ impl World {
     fn need_for_memory(&self, evicted: EntryId) -> bool {
         let budget = self.settings.budget;
         let upper_mark = budget.bytes * u64::from(budget.evict_above_percent) / 100;
-        // The margin, and the working memory of idle versions, which is not in memory when it is measured.
+        // The margin, and the room for jobs, which is not in memory when it is measured.
         let really_there = self.known_bytes - self.known_bytes / 16 - 10;
         let is_up = |target: &Target| {
             let up = self.loaded.keys().chain(self.loading.keys());
             up.filter(|entry| **entry != evicted).any(|entry| self.targets[entry].is_same_model(target))
         };
-        self.plan.iter().filter(|target| !is_up(target)).any(|target| {
-            let peak = footprint(target).peak(target.instances);
-            self.bytes_in_use() + peak > upper_mark.min(really_there) || self.is_over_limit(target, peak)
-        })
+        let is_needed = |target: &Target, more: u64| {
+            self.room_of(|_| true) + more > upper_mark.min(really_there) || self.is_over_limit(target, more)
+        };
+        let to_load = self.plan.iter().filter(|target| !is_up(target)).any(|target| {
+            let footprint = footprint(target);
+            is_needed(target, footprint.peak() + footprint.scratch_bytes)
+        });
+        // Who waits for working memory has some patience.
+        let patience = self.settings.patience;
+        let impatient = self.waiting.values().filter(|waiting| waiting.since + patience <= self.now);
+        let keys: Vec<&VersionKey> = impatient.flat_map(|waiting| &waiting.candidates).collect();
+        let to_work = self.loaded.keys().map(|entry| &self.targets[entry]).any(|target| {
+            let is_wanted = keys.iter().any(|key| target.key.is_same_version(key));
+            is_wanted && is_needed(target, footprint(target).scratch_bytes)
+        });
+        to_load || to_work
     }
 
     /// Whether the model or the task of a target takes more than its limit, with so many bytes more.
     fn is_over_limit(&self, target: &Target, more: u64) -> bool {
-        let model = self.bytes_of(|other| other.key.model == target.key.model);
-        let task = self.bytes_of(|other| other.task == target.task);
+        let model = self.room_of(|other| other.key.model == target.key.model);
+        let task = self.room_of(|other| other.task == target.task);
         model + more > target.model_limit_bytes.unwrap_or(u64::MAX)
             || task + more > target.task_limit_bytes.unwrap_or(u64::MAX)
     }
 
     fn is_in_motion(&self, entry: EntryId) -> bool {
-        let maps = [self.loaded.contains_key(&entry), self.freeing.contains_key(&entry)];
+        let maps = [self.loaded.contains_key(&entry), self.freeing.contains(&entry)];
         maps.contains(&true) || self.preparing.contains_key(&entry) || self.loading.contains_key(&entry)
     }
 

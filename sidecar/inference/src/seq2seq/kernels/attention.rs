@@ -33,6 +33,11 @@ impl Memory {
         if products == Format::Float32 { Self::Float32(Vec::new()) } else { Self::Bfloat16(Vec::new()) }
     }
 
+    /// What a number takes in it.
+    pub(super) fn number_bytes(products: Format) -> usize {
+        if products == Format::Float32 { size_of::<f32>() } else { size_of::<u16>() }
+    }
+
     /// Appends rows.
     pub(super) fn push(&mut self, kernels: Kernels, rows: &[f32]) {
         match self {
