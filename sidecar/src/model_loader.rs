@@ -3,7 +3,7 @@
 mod held;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -13,7 +13,9 @@ use ostler_crds::status::FailureLocation;
 use ostler_hub::HubClient;
 use ostler_inference::engine::Engine;
 use ostler_inference::files;
-use ostler_inference::load::{self, LoadError, LoadOptions, PackedCache, PackedEvent, PicklePolicy};
+use ostler_inference::load::{
+    self, BoxError, LoadError, LoadOptions, PackedCache, PackedEvent, PicklePolicy,
+};
 use ostler_inference::processor::Processor;
 
 use crate::causes::with_causes;
@@ -78,6 +80,15 @@ impl ModelLoader {
             }
             _ => self.cache.packed_of_folder(&prepared.folder, &prepared.revision),
         };
+        let (loader, checked, of_cache) = (self.clone(), OnceLock::new(), target.clone());
+        let check_files = move || -> Result<(), BoxError> {
+            // A model of several parts asks for each.
+            if checked.get().is_none() {
+                loader.check(&of_cache, is_packed)?;
+                let _ = checked.set(());
+            }
+            Ok(())
+        };
         let key = target.key.clone();
         let watch = move |event: &PackedEvent| {
             metrics.observe_packed_weights(event);
@@ -86,7 +97,8 @@ impl ModelLoader {
                 tracing::warn!(error, version = %key, "packed weights are not kept for the next load");
             }
         };
-        Some(PackedCache { folder, revision: prepared.revision.clone(), watch: Arc::new(watch) })
+        let revision = prepared.revision.clone();
+        Some(PackedCache { folder, revision, check_files: Arc::new(check_files), watch: Arc::new(watch) })
     }
 
     /// The folder with the verified files, and what it is pinned to.
@@ -123,7 +135,8 @@ impl ModelLoader {
         move |entries| select(task, entries, allow_pickle)
     }
 
-    /// Keeps what is read of the cache there as long as the answer lives, and checks it before it is read.
+    /// Keeps what is read of the cache there as long as the answer lives, and checks it before it is read. Weights that
+    /// may be read from a packed copy are checked when it turns out that they are not.
     fn hold(&self, target: &Target) -> Result<Vec<InUse>, VersionFailure> {
         let mut held = Vec::new();
         held.extend(self.hold_copies());
@@ -133,10 +146,21 @@ impl ModelLoader {
                 // Nobody can remove anything from a cache that cannot be written to.
                 Err(error) => tracing::debug!(%error, "the commit is not held in the cache"),
             }
-            let select = self.select(target.task);
-            self.cache.check(repository, commit, &select).map_err(|error| of_artifact(&error))?;
+            let is_deferred = |path: &str| self.packed.is_some() && is_packed(path);
+            self.check(target, |path| !is_deferred(path)).map_err(|error| of_artifact(&error))?;
         }
         Ok(held)
+    }
+
+    /// Checks the files of a target, and what is in those that `is_read` says of.
+    fn check(&self, target: &Target, is_read: impl Fn(&str) -> bool) -> Result<(), ArtifactError> {
+        match (&target.source, &target.commit) {
+            (StorageUri::Hub { repository, .. }, Some(commit)) => {
+                self.cache.check(repository, commit, &self.select(target.task), is_read)
+            }
+            // A folder is its owner's.
+            _ => Ok(()),
+        }
     }
 
     fn hold_copies(&self) -> Option<InUse> {
@@ -193,9 +217,19 @@ impl Loader for ModelLoader {
         let held = self.hold(target)?;
         let packed = self.packed_cache(target, prepared);
         let options = LoadOptions { packed, ..self.options(target) };
-        let engine = load::load(&prepared.folder, target.task, &options).map_err(|error| of_load(&error))?;
+        let loaded = load::load(&prepared.folder, target.task, &options);
+        let engine = loaded.map_err(|error| match error {
+            LoadError::Unverified(_) => of_load(&error),
+            // What is damaged in the cache is fetched again, wherever the damage showed.
+            _ => self.check(target, is_packed).map_or_else(|lost| of_artifact(&lost), |()| of_load(&error)),
+        })?;
         Ok(Arc::new(Held::new(engine, held)))
     }
+}
+
+/// Whether a file has weights of which a packed copy may be kept. A pickle is read before that is known.
+fn is_packed(path: &str) -> bool {
+    path.ends_with(".safetensors")
 }
 
 fn select(task: Task, entries: &[FileEntry], allow_pickle: bool) -> Result<Vec<String>, String> {
@@ -238,6 +272,11 @@ fn of_artifact(error: &ArtifactError) -> VersionFailure {
 }
 
 fn of_load(error: &LoadError) -> VersionFailure {
+    if let LoadError::Unverified(source) = error
+        && let Some(error) = source.downcast_ref::<ArtifactError>()
+    {
+        return of_artifact(error);
+    }
     // What the system refused now it may grant later; what the files say, they will say again.
     let retryable = matches!(error, LoadError::Io { .. } | LoadError::Memory { .. } | LoadError::Compute(_));
     failure(FailureLocation::Load, error.reason(), with_causes(error), retryable)

@@ -2,21 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong here must fail the test that it goes wrong in")]
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod served;
 
-use ostler_sidecar::config::{ComputeConfig, Config, DiskConfig, HubConfig, Origin, PodIdentity};
+use std::path::Path;
+
+use ostler_sidecar::config::{Origin, PodIdentity};
 use ostler_sidecar::residency::Budget;
-use ostler_sidecar::run::run;
 use ostler_test_hub::TestHub;
-use reqwest::{Client, Response};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-
-fn header(response: &Response, name: &str) -> String {
-    response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
-}
+use served::{Served, examples, header};
 
 /// The files of a model, with the signs of a part of its weights turned round.
 fn with_other_weights(model: &Path) -> Vec<(String, Vec<u8>)> {
@@ -38,7 +33,7 @@ fn with_other_weights(model: &Path) -> Vec<(String, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_of_the_history_answers_with_the_weights_of_that_time() {
     let (folder, hub) = (tempfile::tempdir().unwrap(), TestHub::start().await.unwrap());
-    let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/hub/ostler/opus-mt-en-de");
+    let model = examples().join("hub/ostler/opus-mt-en-de");
     let old = hub.push("ostler/opus", "main", model.as_path()).unwrap();
     let new = hub.push("ostler/opus", "main", with_other_weights(&model)).unwrap();
     assert_ne!(old, new);
@@ -51,9 +46,6 @@ async fn a_commit_of_the_history_answers_with_the_weights_of_that_time() {
     let plan_file = folder.path().join("plan.json");
     std::fs::write(&plan_file, plan.to_string()).unwrap();
 
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let status_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (serving, status) = (listener.local_addr().unwrap(), status_listener.local_addr().unwrap());
     let text = |text: &str| text.to_owned();
     let identity = PodIdentity {
         name: text("pod"),
@@ -63,28 +55,10 @@ async fn a_commit_of_the_history_answers_with_the_weights_of_that_time() {
         container: text("ostler-sidecar"),
     };
     let budget = Budget { bytes: 1 << 30, evict_above_percent: 80, evict_to_percent: 70 };
-    let config = Config {
-        origin: Origin::Pod { plan_file, plan_config_map: text("b-plan"), budget, identity },
-        cache_folder: folder.path().join("cache"),
-        hub: HubConfig {
-            endpoint: hub.endpoint().parse().unwrap(),
-            token_file: None,
-            redirect_hosts: Vec::new(),
-        },
-        compute: ComputeConfig::default(),
-        allow_pickle: false,
-        packed_cache: true,
-        disk: DiskConfig::default(),
-        listen: serving,
-        status_listen: status,
-        grace: Duration::ZERO,
-    };
-    let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(async move {
-        run(listener, status_listener, async { drop(stopped.await) }, config, None).await.unwrap();
-    });
+    let origin = Origin::Pod { plan_file, plan_config_map: text("b-plan"), budget, identity };
+    let served = Served::start(origin, folder.path(), &hub.endpoint()).await;
 
-    let client = Client::new();
+    let Served { client, serving, .. } = &served;
     let translate = |headers: Vec<(&'static str, String)>| {
         let body = json!({"q": "hello model seven", "source": "en", "target": "de"});
         let request = client.post(format!("http://{serving}/translate")).json(&body);
@@ -107,8 +81,6 @@ async fn a_commit_of_the_history_answers_with_the_weights_of_that_time() {
         client.get(format!("http://{serving}/v1/models")).send().await.unwrap().text().await.unwrap();
     assert!(models.contains(&format!("translation@v1@{old}")), "{models}");
     // What is kept and preloaded is ready, whatever becomes of its history.
-    let ready = client.get(format!("http://{status}/readyz")).send().await.unwrap();
-    assert!(ready.status().is_success());
-    stop.send(()).unwrap();
-    tokio::time::timeout(Duration::from_secs(10), task).await.unwrap().unwrap();
+    assert_eq!(served.status("/readyz").await.0, StatusCode::OK);
+    served.stop().await;
 }

@@ -2,21 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong here must fail the test that it goes wrong in")]
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+mod served;
+
 use std::time::Duration;
 
 use ostler_crds::names::{Dtype, Task};
 use ostler_inference::load::computed_dtype;
 use ostler_inference::processor::Processor;
-use ostler_sidecar::config::{ComputeConfig, Config, DiskConfig, HubConfig, Origin};
-use ostler_sidecar::run::run;
-use ostler_test_hub::{Fault, On, TestHub};
-use reqwest::{Client, Response, StatusCode};
+use ostler_test_hub::{Fault, On};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use served::{Served, examples, header, hub};
 
 /// What newcomers start with.
 const EXAMPLE: &str = include_str!("../../examples/video-translation.yaml");
@@ -45,72 +41,10 @@ spec:
   memory: {host: 1Gi}
 ";
 
-struct Served {
-    serving: SocketAddr,
-    status: SocketAddr,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-    client: Client,
-}
-
-async fn serve(manifest: &str, folder: &Path, hub: &str) -> Served {
-    let file = folder.join("manifest.yaml");
-    std::fs::write(&file, manifest).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let status_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (serving, status) = (listener.local_addr().unwrap(), status_listener.local_addr().unwrap());
-    let config = Config {
-        origin: Origin::Manifest { file },
-        cache_folder: folder.join("cache"),
-        hub: HubConfig { endpoint: hub.parse().unwrap(), token_file: None, redirect_hosts: Vec::new() },
-        compute: ComputeConfig::default(),
-        allow_pickle: true,
-        packed_cache: true,
-        disk: DiskConfig::default(),
-        listen: serving,
-        status_listen: status,
-        grace: Duration::ZERO,
-    };
-    let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(async move {
-        run(listener, status_listener, async { drop(stopped.await) }, config, None).await.unwrap();
-    });
-    Served { serving, status, stop, task, client: Client::new() }
-}
-
-impl Served {
-    async fn translate(&self, model: &str, text: &str) -> Response {
-        let body = json!({"q": text, "source": "en", "target": "de", "model": model});
-        let url = format!("http://{}/translate", self.serving);
-        self.client.post(url).json(&body).send().await.unwrap()
-    }
-
-    async fn status(&self, path: &str) -> (StatusCode, String) {
-        let response = self.client.get(format!("http://{}{path}", self.status)).send().await.unwrap();
-        (response.status(), response.text().await.unwrap())
-    }
-
-    async fn stop(self) {
-        self.stop.send(()).unwrap();
-        tokio::time::timeout(Duration::from_secs(10), self.task).await.unwrap().unwrap();
-    }
-}
-
-fn header(response: &Response, name: &str) -> String {
-    response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
-}
-
-async fn hub() -> TestHub {
-    let hub = TestHub::start().await.unwrap();
-    let examples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/hub");
-    hub.push_all(&examples).unwrap();
-    hub
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_is_fetched_pinned_loaded_and_answered_with_its_provenance() {
     let (folder, hub) = (tempfile::tempdir().unwrap(), hub().await);
-    let served = serve(MANIFEST, folder.path(), &hub.endpoint()).await;
+    let served = Served::manifest(MANIFEST, folder.path(), &hub.endpoint()).await;
     let answer = served.translate("plain", "hello model seven").await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(
@@ -140,7 +74,7 @@ async fn a_manifest_is_fetched_pinned_loaded_and_answered_with_its_provenance() 
     // The same again without a Hub: what the cache holds is served.
     let endpoint = hub.endpoint();
     hub.shut_down().await.unwrap();
-    let served = serve(MANIFEST, folder.path(), &endpoint).await;
+    let served = Served::manifest(MANIFEST, folder.path(), &endpoint).await;
     let offline = served.translate("plain", "hello model seven").await;
     assert_eq!((offline.status(), header(&offline, "x-ostler-revision")), (StatusCode::OK, revision));
     served.stop().await;
@@ -152,7 +86,7 @@ async fn readiness_waits_for_what_is_preloaded_while_requests_are_held() {
     hub.fault(On::storage("model.safetensors"), Fault::new().delayed(Duration::from_millis(500)));
     let manifest =
         MANIFEST.replace("    fallback: [v1]\n", "").replace("hf://ostler/none", "hf://ostler/opus-mt-en-de");
-    let served = serve(&manifest, folder.path(), &hub.endpoint()).await;
+    let served = Served::manifest(&manifest, folder.path(), &hub.endpoint()).await;
     let (status, body) = served.status("/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
     let answers = futures::future::join_all((0..8).map(|_| served.translate("translation", "stop"))).await;
@@ -172,7 +106,7 @@ async fn a_request_in_work_is_answered_although_the_end_was_asked_for() {
     let (folder, hub) = (tempfile::tempdir().unwrap(), hub().await);
     hub.fault(On::storage("model.safetensors"), Fault::new().delayed(Duration::from_millis(700)));
     let manifest = MANIFEST.replace("load: Preload", "load: Lazy");
-    let served = serve(&manifest, folder.path(), &hub.endpoint()).await;
+    let served = Served::manifest(&manifest, folder.path(), &hub.endpoint()).await;
     let client = served.client.clone();
     let url = format!("http://{}/translate", served.serving);
     let body = json!({"q": "stop", "source": "en", "target": "de", "model": "plain"});
@@ -187,9 +121,8 @@ async fn the_example_transcribes_translates_and_tells_languages_in_the_memory_th
     let (folder, hub) = (tempfile::tempdir().unwrap(), hub().await);
     // A pickle is converted by the program itself, which a test is not.
     let manifest = EXAMPLE.replace("[en-de, de-en, en-fr]", "[en-de, de-en]");
-    let served = serve(&manifest, folder.path(), &hub.endpoint()).await;
-    let clip =
-        std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/audio/00-de.wav")).unwrap();
+    let served = Served::manifest(&manifest, folder.path(), &hub.endpoint()).await;
+    let clip = std::fs::read(examples().join("audio/00-de.wav")).unwrap();
     let form = reqwest::multipart::Form::new()
         .text("model", "whisper@v2")
         .part("file", reqwest::multipart::Part::bytes(clip.clone()).file_name("00-de.wav"));
@@ -248,7 +181,8 @@ async fn a_hub_that_does_not_answer_does_not_hold_up_the_end() {
     let folder = tempfile::tempdir().unwrap();
     // It takes connections and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let served = serve(MANIFEST, folder.path(), &format!("http://{}", silent.local_addr().unwrap())).await;
+    let served =
+        Served::manifest(MANIFEST, folder.path(), &format!("http://{}", silent.local_addr().unwrap())).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     served.stop().await;
 }

@@ -17,9 +17,10 @@ use crate::publish;
 use crate::verified::Stamp;
 
 impl Cache {
-    /// Checks the files of a commit that `select` chooses, each against the fast checksum that was noted when it was
-    /// published. What the fetch before has just verified and nobody has touched is not read again. A damaged file is
-    /// removed, so that nobody takes it for whole. Hold the commit meanwhile; call it on a blocking thread.
+    /// Checks the files of a commit that `select` chooses: all must be there, and those that `is_read` says of must have
+    /// the fast checksum that was noted when they were published. What the fetch before has just verified and nobody
+    /// has touched is not read again. A damaged file is removed, so that nobody takes it for whole. Hold the commit
+    /// meanwhile; call it on a blocking thread.
     ///
     /// # Errors
     /// `CacheLost` where a file is missing or damaged: fetch it again. `CacheFailed` where it cannot be read.
@@ -28,6 +29,7 @@ impl Cache {
         repository: &RepositoryId,
         commit: &Commit,
         select: Select<'_>,
+        is_read: impl Fn(&str) -> bool,
     ) -> Result<(), ArtifactError> {
         let layout = self.layout(repository);
         let subject = || format!("{repository} at {commit}");
@@ -46,6 +48,12 @@ impl Cache {
             }
         }
         for Listed { path, blob } in plan::distinct(&files) {
+            if !is_read(&path) {
+                if std::fs::metadata(layout.blob(&blob)).is_ok_and(|it| it.len() == blob.size()) {
+                    continue;
+                }
+                return Err(lost(&path, MISSING));
+            }
             if self.verified().take(&layout.blob(&blob)) {
                 continue;
             }

@@ -28,6 +28,9 @@ pub enum LoadError {
         /// What is wrong with it, and where.
         message: String,
     },
+    /// The weights are not what they should be, says whoever keeps the files.
+    #[error("the files of the weights cannot be used")]
+    Unverified(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A tensor that the architecture needs is in none of the weight files.
     #[error("{file} lacks the tensor {tensor:?} that config.json calls for")]
     MissingTensor {
@@ -89,6 +92,7 @@ impl LoadError {
             Self::MissingFile { .. } => "MissingFile",
             Self::Io { .. } => "ReadFailed",
             Self::Corrupted { .. } => "Corrupted",
+            Self::Unverified(_) => "Unverified",
             Self::Unsafe { .. } => "Unsafe",
             Self::MissingTensor { .. }
             | Self::UnexpectedTensor { .. }
@@ -110,7 +114,7 @@ impl LoadError {
             | Self::WrongShape { file, .. }
             | Self::Unsafe { file, .. } => *file = format!("{folder}/{file}"),
             Self::Incompatible(message) => *message = format!("{folder}/{message}"),
-            Self::Memory { .. } | Self::Compute(_) => {}
+            Self::Unverified(_) | Self::Memory { .. } | Self::Compute(_) => {}
         }
         self
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub use crate::error::LoadError;
 pub use crate::footprint::Footprint;
 pub use crate::weights::pickle::PicklePolicy;
-pub use crate::weights::{PackedCache, PackedError, PackedEvent};
+pub use crate::weights::{BoxError, PackedCache, PackedError, PackedEvent};
 
 use crate::encoder::{self, Architecture, Computation};
 use crate::engine::Engine;

@@ -12,7 +12,7 @@ mod reading;
 mod safetensors;
 
 pub use assembly::{Source, assemble};
-pub use cache::{PackedCache, PackedError, PackedEvent, PackedPlace};
+pub use cache::{BoxError, PackedCache, PackedError, PackedEvent, PackedPlace};
 pub use number_format::NumberFormat;
 pub use packed::Part;
 pub use safetensors::{Purpose, Usage, Weights};

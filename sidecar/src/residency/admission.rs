@@ -221,15 +221,19 @@ mod tests {
         let claim = |fixed, job| Holding { fixed, working: 0, job };
         let holding = |holding, resident: Resident| Resident { holding, ..resident };
         let idle = |entry, fixed, job| holding(claim(fixed, job), resident(entry, 0, Stay::Idle));
-        let busy = |entry, fixed, job| {
-            holding(claim(fixed, job).with_work(job), resident(entry, 0, Stay::Busy))
-        };
+        let busy =
+            |entry, fixed, job| holding(claim(fixed, job).with_work(job), resident(entry, 0, Stay::Busy));
         let kept = |entry, fixed, job| {
             holding(claim(fixed, job).with_work(job), resident(entry, 0, Stay::Protected))
         };
         let table: Vec<(&str, Holding, Vec<Resident>, Admission)> = vec![
             ("weights and a job", claim(90, 20), vec![], TooLarge(shortage(Scope::Budget, 110, 100, 100))),
-            ("one job's room is enough for all that are idle", claim(30, 20), vec![idle(1, 30, 20)], Start { evict: vec![] }),
+            (
+                "one job's room is enough for all that are idle",
+                claim(30, 20),
+                vec![idle(1, 30, 20)],
+                Start { evict: vec![] },
+            ),
             (
                 "whose jobs take most may have to go for others' weights",
                 claim(30, 5),
@@ -242,7 +246,12 @@ mod tests {
                 vec![busy(1, 20, 40)],
                 Wait(shortage(Scope::Budget, 50, 40, 100)),
             ),
-            ("even where its version may never leave", claim(30, 20), vec![kept(1, 20, 40)], Start { evict: vec![] }),
+            (
+                "even where its version may never leave",
+                claim(30, 20),
+                vec![kept(1, 20, 40)],
+                Start { evict: vec![] },
+            ),
             (
                 "the weights of what is kept leave no room",
                 claim(30, 20),

@@ -101,7 +101,9 @@ impl Entry {
                 Holding { fixed: bytes, working: job.saturating_mul(u64::from(self.jobs)), job }
             }
             State::Freeing { bytes } => Holding { fixed: bytes, working: 0, job: 0 },
-            State::Remote | State::Preparing { .. } | State::Cached | State::Failed { .. } => Holding::default(),
+            State::Remote | State::Preparing { .. } | State::Cached | State::Failed { .. } => {
+                Holding::default()
+            }
         }
     }
 

@@ -50,8 +50,16 @@ mod tests {
             ("nobody", vec![], 0),
             ("one that is idle can work", vec![idle(40, 10)], 50),
             ("of several idle ones, one at a time", vec![idle(40, 10), idle(20, 30)], 90),
-            ("who works in the room of the largest job takes no more", vec![idle(20, 30), idle(40, 10).with_work(10)], 90),
-            ("two at work take what they take", vec![idle(20, 30).with_work(30), idle(40, 10).with_work(10)], 100),
+            (
+                "who works in the room of the largest job takes no more",
+                vec![idle(20, 30), idle(40, 10).with_work(10)],
+                90,
+            ),
+            (
+                "two at work take what they take",
+                vec![idle(20, 30).with_work(30), idle(40, 10).with_work(10)],
+                100,
+            ),
             ("and so do two jobs of one", vec![idle(20, 30).with_work(60)], 80),
         ];
         for (name, holdings, bytes) in table {

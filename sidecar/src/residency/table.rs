@@ -206,7 +206,8 @@ impl Table {
                 _ => Stay::Busy,
             }
         };
-        let holders = self.entries.iter().filter(|(id, entry)| **id != claiming && entry.reserved_bytes() > 0);
+        let holders =
+            self.entries.iter().filter(|(id, entry)| **id != claiming && entry.reserved_bytes() > 0);
         holders
             .map(|(id, entry)| Resident {
                 entry: *id,

@@ -52,7 +52,9 @@ impl Machine {
                     self.lack_room_to_work(claim);
                     continue;
                 }
-                Admission::Wait(shortage) | Admission::TooLarge(shortage) | Admission::Full(shortage) => shortage,
+                Admission::Wait(shortage) | Admission::TooLarge(shortage) | Admission::Full(shortage) => {
+                    shortage
+                }
             };
             self.shortage.get_or_insert(shortage);
         }

@@ -206,7 +206,7 @@ async fn row_21_what_is_in_use_is_never_removed() {
     two.bench.fetch().await.unwrap();
     let held = two.bench.cache.hold(&repository(), &two.bench.commit).unwrap();
     assert_eq!(two.fetch_second().await.unwrap_err().reason(), "DiskFull");
-    two.bench.cache.check(&repository(), &two.bench.commit, &all).unwrap();
+    two.bench.cache.check(&repository(), &two.bench.commit, &all, |_| true).unwrap();
     let mut command = this_program(&two, "collecting::collecting_child");
     let status = tokio::task::spawn_blocking(move || command.status().unwrap()).await.unwrap();
     assert!(status.success());
@@ -229,7 +229,7 @@ async fn row_21_loads_and_removals_race() {
             let (mut found, mut lost) = (0, 0);
             while !is_over.load(Ordering::Relaxed) {
                 let held = cache.hold(&repository(), &commit).unwrap();
-                match cache.check(&repository(), &commit, &all) {
+                match cache.check(&repository(), &commit, &all, |_| true) {
                     Ok(()) => {
                         found += 1;
                         for _ in 0..20 {
@@ -287,7 +287,7 @@ async fn a_removal_that_is_killed_leaves_a_cache_that_works() {
             two.bench.hub.forget_requests();
             let second = Snapshot { folder: two.snapshot(&two.second), commit: two.second.clone() };
             assert_second(&second);
-            roomy.check(&repository(), &two.second, &all).unwrap();
+            roomy.check(&repository(), &two.second, &all, |_| true).unwrap();
             assert_eq!(two.bench.transfers(), 0);
             let first = two.snapshot(&two.bench.commit);
             // Where the snapshot is there, so is all that it links to.

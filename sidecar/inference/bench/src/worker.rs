@@ -101,7 +101,12 @@ fn options(dtype: &str, threads: usize, instructions: Option<&str>) -> Result<Lo
 
 /// Packed weights in a folder. The inputs of a run do not change while it lasts, and a copy of others is replaced.
 fn kept(folder: &Path) -> PackedCache {
-    PackedCache { folder: folder.to_owned(), revision: "bench".to_owned(), watch: Arc::new(|_| ()) }
+    PackedCache {
+        folder: folder.to_owned(),
+        revision: "bench".to_owned(),
+        check_files: Arc::new(|| Ok(())),
+        watch: Arc::new(|_| ()),
+    }
 }
 
 /// Speech models have a preprocessor, translation models none.

@@ -52,6 +52,11 @@ pub fn assemble<M>(
     let contents = Contents { part: source.part, files: weights.contents(), layout };
     let kept = source.packed.map(|place| place.kept(source.processor, &contents));
     let (arena, outcome) = filled_arena(bytes, kept.as_ref(), source.processor)?;
+    if outcome != Outcome::Present
+        && let Some(place) = source.packed
+    {
+        (place.cache.check_files)().map_err(LoadError::Unverified)?;
+    }
     weights.fill(arena, outcome == Outcome::Present, source.processor);
     let model = build(&weights)?;
     weights.finish(&ignorable)?;

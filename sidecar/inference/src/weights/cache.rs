@@ -18,6 +18,9 @@ use self::file::Found;
 pub use self::file::PackedError;
 use crate::processor::Processor;
 
+/// Whatever is wrong with files.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Raised where the same weights are packed into other bytes.
 const PACKING_VERSION: u32 = 1;
 
@@ -28,6 +31,9 @@ pub struct PackedCache {
     pub folder: PathBuf,
     /// What the files are, such as a commit or a digest: the same always means the same files.
     pub revision: String,
+    /// Asked before weights are read from the files themselves, because there is no copy to read: an error ends the load.
+    /// A copy has checksums of its own, so a load from it reads no more than headers of the files.
+    pub check_files: Arc<dyn Fn() -> Result<(), BoxError> + Send + Sync>,
     /// Hears what became of them, once for each load and once more where a damaged copy was replaced.
     pub watch: Arc<dyn Fn(&PackedEvent) + Send + Sync>,
 }

@@ -65,7 +65,14 @@ impl Canonical<'_> {
         self.put((target.model_limit_bytes, target.task_limit_bytes));
         let stands_in = world.residency.machine.table.retired.contains(&id);
         self.put((stands_in, world.answering.contains(&id)));
-        self.put((entry.in_plan, entry.called, entry.proven, entry.leases, entry.jobs, entry.footprint.is_some()));
+        self.put((
+            entry.in_plan,
+            entry.called,
+            entry.proven,
+            entry.leases,
+            entry.jobs,
+            entry.footprint.is_some(),
+        ));
         self.put(entry.has_lost_files);
         match entry.state {
             State::Remote => self.put(0),

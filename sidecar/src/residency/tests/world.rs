@@ -356,7 +356,8 @@ impl World {
     /// Those with room for the job that takes most, where that is more than what runs.
     fn room_of(&self, is_counted: impl Fn(&Target) -> bool) -> u64 {
         let up = self.loading.keys().chain(self.loaded.keys()).map(|entry| &self.targets[entry]);
-        let largest = up.filter(|target| is_counted(target)).map(|target| footprint(target).scratch_bytes).max();
+        let largest =
+            up.filter(|target| is_counted(target)).map(|target| footprint(target).scratch_bytes).max();
         self.fixed_bytes_of(&is_counted) + self.job_bytes_of(&is_counted).max(largest.unwrap_or(0))
     }
 
@@ -426,7 +427,9 @@ impl World {
         let budget = self.settings.budget.bytes;
         self.promise(in_use <= budget, || format!("{in_use} bytes in use, over the budget"));
         let room = self.room_of(|_| true);
-        self.promise(room == reserved, || format!("{reserved} bytes reserved, and room for {room} is needed"));
+        self.promise(room == reserved, || {
+            format!("{reserved} bytes reserved, and room for {room} is needed")
+        });
         let known: Vec<WaiterId> = self.residency.machine.table.waiters.keys().copied().collect();
         let waiting: Vec<WaiterId> = self.waiting.keys().copied().collect();
         self.promise(known == waiting, || format!("{waiting:?} wait, and {known:?} are known"));

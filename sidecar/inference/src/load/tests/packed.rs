@@ -25,8 +25,12 @@ fn watched(folder: &Path, revision: &str) -> Watched {
             PackedEvent::Failed(error) => error.to_string(),
         });
     };
-    let cache =
-        PackedCache { folder: folder.to_owned(), revision: revision.to_owned(), watch: Arc::new(watch) };
+    let cache = PackedCache {
+        folder: folder.to_owned(),
+        revision: revision.to_owned(),
+        check_files: Arc::new(|| Ok(())),
+        watch: Arc::new(watch),
+    };
     Watched { cache, events }
 }
 
