@@ -91,11 +91,16 @@ fn pause(
     after: &ModelDeploymentStatus,
     since_last: Option<Duration>,
 ) -> Option<Duration> {
-    let mut before = before?.clone();
-    before.progress_percent = after.progress_percent;
-    let only_progress = before == *after && after.progress_percent < 100;
+    let only_progress =
+        without_percents(before?.clone()) == without_percents(after.clone()) && after.progress_percent < 100;
     let rest = PROGRESS_PERIOD.checked_sub(since_last?)?;
     only_progress.then_some(rest)
+}
+
+fn without_percents(mut status: ModelDeploymentStatus) -> ModelDeploymentStatus {
+    status.progress_percent = 0;
+    status.models.iter_mut().flat_map(|model| &mut model.versions).for_each(|version| version.percent = None);
+    status
 }
 
 /// An event that is lost is no reason to fail: the status says the same.
@@ -125,11 +130,30 @@ mod tests {
             ready_replicas,
             ..ModelDeploymentStatus::default()
         };
+        let version = |stage, percent| {
+            let version = serde_json::json!({"name": "v1", "stage": stage, "percent": percent});
+            let models = serde_json::json!([{"name": "whisper", "versions": [version]}]);
+            ModelDeploymentStatus { models: serde_json::from_value(models).unwrap(), ..status(1, 0) }
+        };
         let second = Some(Duration::from_secs(1));
         let cases = [
             ("nothing before", None, status(1, 0), None, None),
             ("mere progress, early", Some(status(1, 0)), status(2, 0), second, Some(Duration::from_secs(2))),
             ("mere progress, late", Some(status(1, 0)), status(2, 0), Some(Duration::from_secs(4)), None),
+            (
+                "a version goes on",
+                Some(version("Download", 10)),
+                version("Download", 20),
+                second,
+                Some(Duration::from_secs(2)),
+            ),
+            (
+                "a version is at another stage",
+                Some(version("Download", 89)),
+                version("Load", 92),
+                second,
+                None,
+            ),
             ("the end of progress", Some(status(1, 0)), status(100, 0), second, None),
             ("a pod more", Some(status(1, 0)), status(2, 1), second, None),
             ("another process wrote before", Some(status(1, 0)), status(2, 0), None, None),

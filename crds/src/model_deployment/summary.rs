@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::status::Failure;
+use crate::status::{Failure, Stage};
 
 /// A bounded summary of reality: its size grows with models and versions, never with pods.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -87,6 +87,12 @@ pub struct VersionStatus {
     #[serde(default)]
     #[schemars(extend("maxProperties" = 16))]
     pub replicas: BTreeMap<String, i32>,
+    /// What is being done in the pod that is farthest behind, while any brings it into memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// How far that pod is, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<i32>,
     /// At most 16 language pairs that failed in some pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 40)))]

@@ -40,6 +40,7 @@ fn version(model: &PlannedModel, version: &PlannedVersion, pods: &[&ObservedPod]
     let mut replicas: BTreeMap<String, i32> = BTreeMap::new();
     let mut unhealthy = BTreeSet::new();
     let mut failures = Vec::new();
+    let mut under_way = Vec::new();
     for pod in pods {
         *replicas.entry(state(model, version, pod)).or_default() += 1;
         for entry in entries(model, version, pod).flatten() {
@@ -47,8 +48,10 @@ fn version(model: &PlannedModel, version: &PlannedVersion, pods: &[&ObservedPod]
                 unhealthy.insert(entry.language_pair.clone());
             }
             failures.extend(entry.last_failure.clone());
+            under_way.extend(entry.stage.map(|stage| (entry.percent.clamp(0, 100), stage)));
         }
     }
+    let behind = under_way.into_iter().min_by_key(|(percent, _)| *percent);
     let single = match version.artifacts.as_slice() {
         [only] if only.language_pair.is_none() => only.commit.as_ref().map(ToString::to_string),
         _ => None,
@@ -58,6 +61,8 @@ fn version(model: &PlannedModel, version: &PlannedVersion, pods: &[&ObservedPod]
         revision: single.unwrap_or_default(),
         weight: i32::from(version.weight.percent()),
         replicas,
+        stage: behind.map(|(_, stage)| stage),
+        percent: behind.map(|(percent, _)| percent),
         unhealthy_language_pairs: unhealthy.into_iter().take(MAX_UNHEALTHY_PAIRS).collect(),
         last_failure: failures.into_iter().max_by(|one, other| {
             (one.time.0, &one.reason, &one.message).cmp(&(other.time.0, &other.reason, &other.message))

@@ -1,7 +1,8 @@
 use ostler_crds::model_deployment::VersionStatus;
+use ostler_crds::model_replica::ReportedVersion;
 use ostler_crds::serving_plan::ServingPlan;
 use ostler_crds::status::VersionState::{Cached, FailedToLoad, Loaded, Loading};
-use ostler_crds::status::condition;
+use ostler_crds::status::{Stage, condition};
 use serde_json::json;
 
 use super::*;
@@ -73,6 +74,20 @@ fn everything_is_up() {
     assert_eq!(status.models[0].versions[1].replicas, [("Loaded".to_owned(), 2)].into());
     assert_eq!(status.models[0].versions[1].revision, "2".repeat(40));
     assert!(status.conditions.iter().all(|one| one.observed_generation == Some(3)));
+}
+
+#[test]
+fn a_version_is_as_far_as_the_pod_that_is_farthest_behind() {
+    let at = |stage, percent| ReportedVersion { stage, percent, ..reported("whisper@v1", Loading, '1') };
+    let pods = vec![
+        pod("a").reporting(vec![at(Some(Stage::WarmUp), 97)]),
+        pod("b").reporting(vec![at(Some(Stage::Download), 40)]),
+        pod("c").reporting(vec![at(None, 0)]),
+    ];
+    let status = compute(&spec().build(), &observed(pods), &applied(&spec(), &KNOWN), at(0));
+    let version = &status.models[0].versions[0];
+    assert_eq!((version.stage, version.percent), (Some(Stage::Download), Some(40)));
+    assert_eq!((status.models[0].versions[1].stage, status.models[0].versions[1].percent), (None, None));
 }
 
 #[test]
