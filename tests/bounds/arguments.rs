@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use ostler_tests::real_models;
 
 use crate::Failure;
 
@@ -60,15 +61,6 @@ impl Arguments {
 
     /// The folder of whisper-base.
     pub(crate) fn whisper_base(&self) -> Result<PathBuf, Failure> {
-        if let Some(folder) = &self.whisper_base {
-            return Ok(folder.clone());
-        }
-        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/ostler"));
-        let cache = std::env::var_os("OSTLER_CACHE").map(PathBuf::from).or_else(home);
-        let folder = cache.ok_or("neither OSTLER_CACHE nor HOME is set")?.join("real-models/whisper-base");
-        if folder.is_dir() {
-            return Ok(folder);
-        }
-        Err(format!("{} is missing: run tests/real-models/fetch.sh", folder.display()).into())
+        Ok(real_models::whisper_base(self.whisper_base.as_ref())?)
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use ostler_tests::real_models;
 
 use crate::Failure;
 
@@ -20,6 +21,8 @@ pub(crate) enum What {
     Loading,
     /// Fifty models behind a budget that holds a few.
     Density,
+    /// Memory and loads of a speech and a translation model.
+    Pipeline,
 }
 
 impl What {
@@ -70,15 +73,6 @@ impl Arguments {
     }
 
     pub(crate) fn whisper_base(&self) -> Result<PathBuf, Failure> {
-        if let Some(folder) = &self.whisper_base {
-            return Ok(folder.clone());
-        }
-        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/ostler"));
-        let cache = std::env::var_os("OSTLER_CACHE").map(PathBuf::from).or_else(home);
-        let folder = cache.ok_or("neither OSTLER_CACHE nor HOME is set")?.join("real-models/whisper-base");
-        if folder.is_dir() {
-            return Ok(folder);
-        }
-        Err(format!("{} is missing: run tests/real-models/fetch.sh", folder.display()).into())
+        Ok(real_models::whisper_base(self.whisper_base.as_ref())?)
     }
 }

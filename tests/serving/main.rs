@@ -9,6 +9,7 @@ mod density;
 mod instances;
 mod models;
 mod neighbours;
+mod pipeline;
 mod row;
 mod sidecar;
 
@@ -52,6 +53,7 @@ async fn measure(arguments: &Arguments) -> Result<String, Failure> {
             What::Transcription => neighbours::beside_a_transcription(arguments, scratch.path()).await?,
             What::Loading => neighbours::beside_loads(arguments, scratch.path()).await?,
             What::Density => density::measure(arguments, scratch.path()).await?,
+            What::Pipeline => pipeline::measure(arguments, scratch.path()).await?,
         });
     }
     let text = format!("{}\n\n{}", machine::description(), table(&rows));

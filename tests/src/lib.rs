@@ -15,6 +15,7 @@ pub mod guard;
 pub mod machine;
 pub mod operator;
 pub mod percentile;
+pub mod real_models;
 pub mod sidecar;
 pub mod stage;
 pub mod wait;

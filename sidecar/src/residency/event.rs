@@ -61,8 +61,8 @@ impl Settings {
     pub fn with_budget(budget: Budget) -> Self {
         Self {
             budget,
-            minimum_residency: Duration::from_secs(10),
-            residency_per_load: 4,
+            minimum_residency: Duration::from_secs(1),
+            residency_per_load: 10,
             maximum_residency: Duration::from_secs(60),
             max_waiters: 256,
             max_wait: Duration::from_secs(120),

@@ -474,9 +474,10 @@ fn under_pressure_idle_versions_leave_early_and_used_and_kept_ones_stay() {
 #[test]
 fn what_is_slow_to_load_stays_longer() {
     let settings = Settings::with_budget(BUDGET);
-    let residencies: Vec<u64> =
-        [0, 1, 5, 10, 100].map(|load| settings.residency(Duration::from_secs(load)).as_secs()).to_vec();
-    assert_eq!(residencies, [10, 10, 20, 40, 60]);
+    let residencies: Vec<u64> = [0, 50, 1000, 5000, 10_000]
+        .map(|load| settings.residency(Duration::from_millis(load)).as_secs())
+        .to_vec();
+    assert_eq!(residencies, [1, 1, 10, 50, 60]);
 }
 
 #[test]

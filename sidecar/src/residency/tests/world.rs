@@ -146,7 +146,8 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> Self {
-        Self::with_settings(Settings { max_waiters: 8, ..Settings::with_budget(BUDGET) })
+        let minimum_residency = Duration::from_secs(10);
+        Self::with_settings(Settings { max_waiters: 8, minimum_residency, ..Settings::with_budget(BUDGET) })
     }
 
     pub(super) fn with_settings(settings: Settings) -> Self {
