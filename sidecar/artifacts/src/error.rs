@@ -92,6 +92,9 @@ pub enum ArtifactError {
     /// The work was given up before its end, because nobody waits for it any more or the process ends.
     #[error("the work on files was cancelled")]
     Cancelled,
+    /// The system gives no more threads.
+    #[error("the system gives no thread to work on files with")]
+    NoThread(#[source] Error),
 }
 
 impl ArtifactError {
@@ -123,6 +126,7 @@ impl ArtifactError {
             Self::Lost { .. } => "CacheLost",
             Self::SourceFolder { .. } => "SourceUnreadable",
             Self::Cancelled => "Cancelled",
+            Self::NoThread(_) => "NoThread",
         }
     }
 
@@ -131,7 +135,7 @@ impl ArtifactError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Hub(error) => error.is_retryable(),
-            Self::LockStalled { .. } | Self::Lost { .. } | Self::Cancelled => true,
+            Self::LockStalled { .. } | Self::Lost { .. } | Self::Cancelled | Self::NoThread(_) => true,
             Self::Unsuitable { .. }
             | Self::IntegrityMismatch { .. }
             | Self::DiskFull { .. }

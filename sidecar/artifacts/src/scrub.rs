@@ -20,11 +20,9 @@ use crate::in_use;
 use crate::inventory::{entries, modified};
 use crate::layout::{self, Layout};
 use crate::lock;
+use crate::priority::work_behind_everybody;
 use crate::scrub_pace::{Next, ScrubPolicy, next, rest};
 use crate::verified::Stamp;
-
-/// The lowest priority: whoever else wants the processor gets it.
-const LOWEST_PRIORITY: i32 = 19;
 
 /// How often a scrub looks whether it may go on.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -48,8 +46,7 @@ impl Scrub {
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let work = move || {
-            // Of this thread alone. Without it the scrub is as slow, only less polite.
-            let _ = rustix::process::setpriority_process(None, LOWEST_PRIORITY);
+            work_behind_everybody();
             let worker = Worker { cache, policy, is_quiet: &is_quiet, stopped, done: HashMap::new() };
             worker.run();
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::FutureExt;
+use ostler_artifacts::work_behind_requests;
 use ostler_crds::status::FailureLocation;
 
 use super::transfer::{Transfer, TransferCell};
@@ -82,8 +83,11 @@ impl Task {
         };
         tracing::info!(version = %target.key, revision = prepared.revision, "loading");
         self.targets.insert(entry, target.clone());
-        let loader = Arc::clone(&self.loader);
-        tokio::task::spawn_blocking(move || {
+        let (loader, failed) = (Arc::clone(&self.loader), commands.clone());
+        // A thread that has stepped behind requests stays there, so that none of the runtime's can be taken.
+        let thread = std::thread::Builder::new().name("ostler-load".to_owned());
+        let spawned = thread.spawn(move || {
+            work_behind_requests();
             let started = Instant::now();
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let engine = loader.load(&target, &prepared)?;
@@ -101,6 +105,10 @@ impl Task {
             });
             let _ = commands.send(Command::Loaded { entry, attempt, outcome });
         });
+        if let Err(error) = spawned {
+            let outcome = Err(broke_down(FailureLocation::Load, &format!("no thread for it: {error}")));
+            let _ = failed.send(Command::Loaded { entry, attempt, outcome });
+        }
     }
 
     fn unload(&mut self, entry: EntryId) {

@@ -7,6 +7,8 @@
 //!
 //! **Nobody waits for a thread that has not begun.** Threads take pieces of the work as they come to it, and the caller
 //! takes back what it gave to a worker that is still asleep, or that the system runs something else in the place of.
+//!
+//! Work behind jobs, such as a load, has the threads only while no job runs.
 
 mod worker;
 
@@ -31,6 +33,7 @@ pub struct Team {
 /// A running job's hold on a team: it decides how many of the threads may help.
 pub struct Lanes<'a> {
     team: &'a Team,
+    is_behind: bool,
 }
 
 impl Team {
@@ -63,7 +66,17 @@ impl Team {
     /// Begins a job. While several run, they share the threads evenly.
     pub fn enter(&self) -> Lanes<'_> {
         self.running.fetch_add(1, Ordering::Relaxed);
-        Lanes { team: self }
+        Lanes { team: self, is_behind: false }
+    }
+
+    /// Begins work that no job waits for: while any runs, it keeps to the thread that it was called on, and the other
+    /// threads leave it after the task that they are at.
+    pub fn enter_behind(&self) -> Lanes<'_> {
+        Lanes { team: self, is_behind: true }
+    }
+
+    fn is_used(&self) -> bool {
+        self.running.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -81,7 +94,9 @@ impl Drop for Team {
 
 impl Drop for Lanes<'_> {
     fn drop(&mut self) {
-        self.team.running.fetch_sub(1, Ordering::Relaxed);
+        if !self.is_behind {
+            self.team.running.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -120,7 +135,9 @@ impl Lanes<'_> {
         self.run(helpers, &|part| {
             // SAFETY: `run` gives every part to one thread, and there are no more parts than scratch spaces.
             let scratch = unsafe { &mut *scratch.at(part) };
-            while let Some(task) = take() {
+            while self.may_go_on(part)
+                && let Some(task) = take()
+            {
                 work(task, scratch);
             }
         });
@@ -138,8 +155,8 @@ impl Lanes<'_> {
         }
         let pieces = count.min(PIECES * (claimed.len() + 1));
         let next = AtomicUsize::new(0);
-        self.dispatch(claimed, &|_| {
-            loop {
+        self.dispatch(claimed, &|part| {
+            while self.may_go_on(part) {
                 let piece = next.fetch_add(1, Ordering::Relaxed);
                 if piece >= pieces {
                     return;
@@ -151,8 +168,16 @@ impl Lanes<'_> {
 
     /// How many workers this job may have now: its even share of the threads, less its own.
     fn helpers(&self) -> usize {
+        if self.is_behind {
+            return if self.team.is_used() { 0 } else { self.threads() - 1 };
+        }
         let running = self.team.running.load(Ordering::Relaxed).max(1);
         (self.threads() / running).saturating_sub(1)
+    }
+
+    /// Whether a thread stays at this work. The caller's own, which does part 0, always does.
+    fn may_go_on(&self, part: usize) -> bool {
+        part == 0 || !self.is_behind || !self.team.is_used()
     }
 
     fn run(&self, helpers: usize, part: &(dyn Fn(usize) + Sync)) {

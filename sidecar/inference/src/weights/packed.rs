@@ -251,7 +251,7 @@ impl Weights {
                 .into_iter()
                 .try_for_each(|mut block| read_block(rows, inputs, turn, &mut block, &mut space));
         };
-        let lanes = processor.team().enter();
+        let lanes = processor.team().enter_behind();
         let mut spaces: Vec<Space> = (0..lanes.threads()).map(|_| Space::default()).collect();
         let (has_failed, failure) = (AtomicBool::new(false), Mutex::new(None));
         lanes.for_each_with(blocks, &mut spaces, |mut block, space| {

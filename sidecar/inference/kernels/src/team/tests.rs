@@ -96,3 +96,35 @@ fn what_is_taken_back_is_not_begun() {
         assert_eq!(sum.into_inner(), 6);
     }
 }
+
+#[test]
+fn work_behind_jobs_has_the_threads_only_while_no_job_runs() {
+    let team = Team::new(2);
+    let done = AtomicU64::new(0);
+    let others = AtomicU64::new(0);
+    let caller = thread::current().id();
+    let count = |_| {
+        done.fetch_add(1, Ordering::Relaxed);
+        others.fetch_add(u64::from(thread::current().id() != caller), Ordering::Relaxed);
+        thread::sleep(std::time::Duration::from_micros(200));
+    };
+    let behind = team.enter_behind();
+    behind.for_each((0..100).collect(), count);
+    assert!(others.swap(0, Ordering::Relaxed) > 0, "nobody else needs the thread");
+    let job = team.enter();
+    assert_eq!(job.helpers(), 1, "the job does not share");
+    behind.for_each((0..100).collect(), count);
+    behind.split(100, |range| range.for_each(count));
+    assert_eq!((done.load(Ordering::Relaxed), others.load(Ordering::Relaxed)), (300, 0));
+    drop(job);
+    // A job that begins meanwhile gets the thread.
+    let begun = std::sync::OnceLock::new();
+    behind.for_each((0..100).collect(), |task| {
+        if task == 50 {
+            assert!(begun.set(team.enter()).is_ok());
+        }
+        let is_other = thread::current().id() != caller;
+        assert!(!is_other || task <= 52, "task {task} is done by a thread that a job wants");
+        thread::sleep(std::time::Duration::from_micros(200));
+    });
+}

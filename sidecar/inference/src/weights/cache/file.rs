@@ -127,15 +127,18 @@ pub(super) fn read(
     let Some(contents) = contents else { return Ok(Found::Nothing) };
     let tasks = contents.chunks_mut(BLOCK_BYTES).zip(checksums.as_chunks::<8>().0).enumerate().collect();
     let failure = Mutex::new(None);
-    processor.team().enter().for_each(tasks, |(index, (block, checksum)): (usize, (&mut [u8], &[u8; 8]))| {
-        let place = start + (index * BLOCK_BYTES) as u64;
-        let error = match file.read_exact_at(block, place) {
-            Err(error) => failed(error),
-            Ok(()) if XxHash3_64::oneshot(block).to_le_bytes() == *checksum => return,
-            Ok(()) => damaged(&format!("the megabyte at byte {place} is not as it was written")),
-        };
-        *failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
-    });
+    processor.team().enter_behind().for_each(
+        tasks,
+        |(index, (block, checksum)): (usize, (&mut [u8], &[u8; 8]))| {
+            let place = start + (index * BLOCK_BYTES) as u64;
+            let error = match file.read_exact_at(block, place) {
+                Err(error) => failed(error),
+                Ok(()) if XxHash3_64::oneshot(block).to_le_bytes() == *checksum => return,
+                Ok(()) => damaged(&format!("the megabyte at byte {place} is not as it was written")),
+            };
+            *failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+        },
+    );
     let failure = failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     failure.map_or(Ok(Found::Whole), Err)
 }
