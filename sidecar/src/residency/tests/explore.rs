@@ -1,4 +1,4 @@
-//! Every interleaving of a small world, breadth first: what clients, transfers, loads, the system's memory, the clock
+//! Every interleaving of a small world: what clients, transfers, loads, the system's memory, the clock
 //! and the plan may do next, from every state that has been reached. The world checks each step ([`World::broken`]);
 //! from each state, everything wanted must come to an end when what is in motion ends well.
 
@@ -80,11 +80,12 @@ pub(super) struct Explored {
     pub(super) states: usize,
     /// Whether there is no state that was not looked at.
     pub(super) is_complete: bool,
-    /// The first promise that did not hold, and the shortest way there.
+    /// The first promise that did not hold, and a way there.
     pub(super) broken: Option<(String, Vec<Action>)>,
 }
 
-/// Looks at every state of the scenario, at most at so many.
+/// Looks at every state of the scenario, or at so many at most: those that are nearest to the start, so that what is
+/// broken is found on the shortest way. Where all are looked at, the newest comes next, because then few worlds wait.
 pub(super) fn explore(scenario: &Scenario, bug: Bug, most_states: usize) -> Explored {
     let mut ways: Vec<(usize, Option<Action>)> = Vec::new();
     let mut seen = HashSet::new();
@@ -94,7 +95,12 @@ pub(super) fn explore(scenario: &Scenario, bug: Bug, most_states: usize) -> Expl
     seen.insert(start.number());
     ways.push((0, None));
     frontier.push_back((0, start));
-    while let Some((place, small)) = frontier.pop_front() {
+    let has_bound = most_states < usize::MAX;
+    let next = |frontier: &mut VecDeque<(usize, Small)>| match has_bound {
+        true => frontier.pop_front(),
+        false => frontier.pop_back(),
+    };
+    while let Some((place, small)) = next(&mut frontier) {
         let broken = small.world.broken.clone().or_else(|| small.stuck(&mut live));
         if let Some(broken) = broken {
             return Explored {
