@@ -1,6 +1,8 @@
 //! One task owns the residency state machine, feeds it events and carries out its effects. Nothing here decides.
 
+mod command;
 mod effects;
+mod measuring;
 mod observe;
 mod transfer;
 
@@ -24,42 +26,14 @@ use crate::residency::{
 };
 use crate::result_cache::planned_bytes;
 use crate::snapshot::Snapshot;
-use crate::target::{Batching, Target, VersionFailure, VersionKey, targets};
+use crate::target::{Batching, Target, VersionFailure, targets};
+pub(crate) use command::Command;
+use measuring::measure_memory;
 use observe::{Sources, observe};
 use transfer::Transfer;
 
 /// How often running transfers are measured and told of.
 const TRANSFER_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How often the memory that is really there is measured.
-const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What the task is told.
-pub(crate) enum Command {
-    /// A request wants the first of these that can serve.
-    Acquire {
-        waiter: WaiterId,
-        candidates: Vec<VersionKey>,
-        planned_pin_only: bool,
-        reply: oneshot::Sender<Result<Lease, Refusal>>,
-    },
-    /// A request no longer waits.
-    Cancel(WaiterId),
-    /// Another plan is to be obeyed.
-    Plan(Arc<ServingPlan>),
-    /// A lease was given back.
-    Released(EntryId),
-    /// A preparation ended.
-    Prepared { entry: EntryId, attempt: Attempt, outcome: Result<Prepared, VersionFailure> },
-    /// Weights are in memory, and the engine is being proved.
-    Proving(EntryId),
-    /// A load ended.
-    Loaded { entry: EntryId, attempt: Attempt, outcome: Result<Arc<dyn Engine>, VersionFailure> },
-    /// An engine's memory is free.
-    Freed(EntryId),
-    /// The memory of the process and of what bounds it was measured.
-    Measured(RealMemory),
-}
 
 /// The ways to and from a running task.
 pub(crate) struct Channels {
@@ -106,23 +80,6 @@ pub(crate) fn start(
         tokio::spawn(measure_memory(memory_watch, commands.downgrade()));
     }
     Channels { commands, snapshots, memory }
-}
-
-/// Tells the task of the memory that is really there, until the task has ended.
-async fn measure_memory(memory_watch: MemoryWatch, commands: mpsc::WeakUnboundedSender<Command>) {
-    let memory_watch = Arc::new(memory_watch);
-    let mut interval = tokio::time::interval(MEASURE_INTERVAL);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        let memory_watch = Arc::clone(&memory_watch);
-        // The kernel adds some of the figures up while they are read, which takes a while on a large machine.
-        let measured = tokio::task::spawn_blocking(move || memory_watch.measure()).await;
-        let Some(commands) = commands.upgrade() else { return };
-        if let Ok(Some(memory)) = measured {
-            let _ = commands.send(Command::Measured(memory));
-        }
-    }
 }
 
 struct Loaded {
