@@ -1,5 +1,7 @@
 //! Which files of a repository a task needs, and how the small ones are read.
 
+pub(crate) mod shards;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -8,14 +10,17 @@ use std::path::Path;
 use ostler_crds::names::Task;
 use serde::de::DeserializeOwned;
 
+use self::shards::Shards;
 use crate::error::LoadError;
 
 /// All weights in one safetensors file.
 pub const SINGLE_SAFETENSORS: &str = "model.safetensors";
 /// The list of the shards that hold the weights together.
-pub const SAFETENSORS_INDEX: &str = "model.safetensors.index.json";
+pub const SAFETENSORS_INDEX: &str = shards::SAFETENSORS.index;
 /// All weights in one pickle.
 pub const SINGLE_PICKLE: &str = "pytorch_model.bin";
+/// Which pickle of several has which tensor.
+pub const PICKLE_INDEX: &str = shards::PICKLES.index;
 /// The architecture's dimensions and switches.
 pub const CONFIG: &str = "config.json";
 /// How to generate; `config.json` says it in older repositories.
@@ -129,7 +134,7 @@ pub fn max_bytes(name: &str) -> u64 {
         TOKENIZER => 64 << 20,
         SOURCE_SENTENCEPIECE | TARGET_SENTENCEPIECE | SENTENCEPIECE => 16 << 20,
         VOCABULARY | TARGET_VOCABULARY => 16 << 20,
-        SAFETENSORS_INDEX => 16 << 20,
+        SAFETENSORS_INDEX | PICKLE_INDEX => 16 << 20,
         _ => 4 << 20,
     }
 }
@@ -169,7 +174,8 @@ pub fn select(task: Task, files: &[(String, u64)], allow_pickle: bool) -> Result
     }
     for name in &selected {
         let own = name.rsplit('/').next().unwrap_or(name);
-        let is_weights = is_shard_name(own) || own == SINGLE_SAFETENSORS || own == SINGLE_PICKLE;
+        let is_shard = shards::SAFETENSORS.is_one(own) || shards::PICKLES.is_one(own);
+        let is_weights = is_shard || own == SINGLE_SAFETENSORS || own == SINGLE_PICKLE;
         let size = files.iter().find(|(file, _)| file == name).map_or(0, |(_, size)| *size);
         if !is_weights && size > max_bytes(name) {
             return Err(too_large(name, size));
@@ -223,57 +229,24 @@ fn select_weights(files: &[(String, u64)], allow_pickle: bool) -> Result<Vec<Str
         return Ok(vec![SINGLE_SAFETENSORS.to_owned()]);
     }
     if is_there(SAFETENSORS_INDEX) {
-        let shards = shards(files)?;
-        return Ok(std::iter::once(SAFETENSORS_INDEX.to_owned()).chain(shards).collect());
+        return with_index(shards::SAFETENSORS, files);
     }
-    if is_there(SINGLE_PICKLE) {
-        if allow_pickle {
-            return Ok(vec![SINGLE_PICKLE.to_owned()]);
-        }
-        return Err(pickle_refused(SINGLE_PICKLE));
+    let pickle = [SINGLE_PICKLE, PICKLE_INDEX].into_iter().find(|name| is_there(name));
+    match pickle {
+        Some(name) if !allow_pickle => return Err(pickle_refused(name)),
+        Some(PICKLE_INDEX) => return with_index(shards::PICKLES, files),
+        Some(name) => return Ok(vec![name.to_owned()]),
+        None => {}
     }
-    let reason = format!("the repository has neither it nor {SAFETENSORS_INDEX} or {SINGLE_PICKLE}");
+    let others = [SAFETENSORS_INDEX, SINGLE_PICKLE, PICKLE_INDEX].join(", ");
+    let reason = format!("the repository has neither it nor one of {others}");
     Err(LoadError::MissingFile { file: SINGLE_SAFETENSORS.to_owned(), reason })
 }
 
-/// The shards of a listing, all of the count that their names claim.
-fn shards(files: &[(String, u64)]) -> Result<Vec<String>, LoadError> {
-    let present: Vec<(u32, u32)> = files.iter().filter_map(|(name, _)| shard_number(name)).collect();
-    let missing = |file: String| {
-        let reason = format!("the repository has {SAFETENSORS_INDEX}, so every shard must be there");
-        LoadError::MissingFile { file, reason }
-    };
-    let Some(count) = present.iter().map(|(_, count)| *count).max() else {
-        return Err(missing("model-00001-of-NNNNN.safetensors".to_owned()));
-    };
-    if count > MAX_SHARDS {
-        let message = format!("the shards claim to be {count}, at most {MAX_SHARDS} are read");
-        return Err(LoadError::corrupted(SAFETENSORS_INDEX, message));
-    }
-    (1..=count)
-        .map(|number| {
-            let name = format!("model-{number:05}-of-{count:05}.safetensors");
-            if present.contains(&(number, count)) { Ok(name) } else { Err(missing(name)) }
-        })
-        .collect()
-}
-
-/// The most shards of one model.
-const MAX_SHARDS: u32 = 512;
-
-/// Number and count in `model-00001-of-00002.safetensors`.
-fn shard_number(name: &str) -> Option<(u32, u32)> {
-    let (number, count) = name.strip_prefix("model-")?.strip_suffix(".safetensors")?.split_once("-of-")?;
-    let parse = |digits: &str| {
-        let are_digits = digits.len() == 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
-        are_digits.then(|| digits.parse().ok()).flatten()
-    };
-    Some((parse(number)?, parse(count)?))
-}
-
-/// Whether the name is that of a shard, and so safe to join to a folder.
-pub(crate) fn is_shard_name(name: &str) -> bool {
-    shard_number(name).is_some()
+/// An index and all its shards.
+fn with_index(shards: Shards, files: &[(String, u64)]) -> Result<Vec<String>, LoadError> {
+    let names = shards.all(files.iter().map(|(name, _)| name.as_str()))?;
+    Ok(std::iter::once(shards.index.to_owned()).chain(names).collect())
 }
 
 fn too_large(name: &str, size: u64) -> LoadError {

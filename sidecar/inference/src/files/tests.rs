@@ -132,10 +132,18 @@ fn a_fasttext_model_is_one_file_where_there_is_no_other_model() {
 
 #[test]
 fn a_pickle_is_taken_only_where_it_is_allowed() {
-    let files = marian(&["pytorch_model.bin"]);
-    assert!(select(Task::Translation, &files, true).unwrap().contains(&"pytorch_model.bin".to_owned()));
-    let error = select(Task::Translation, &files, false).unwrap_err();
-    assert_eq!(error.reason(), "Unsafe");
+    let shards = [
+        "pytorch_model.bin.index.json",
+        "pytorch_model-00001-of-00002.bin",
+        "pytorch_model-00002-of-00002.bin",
+    ];
+    for weights in [&["pytorch_model.bin"][..], &shards] {
+        let files = marian(weights);
+        let selected = select(Task::Translation, &files, true).unwrap();
+        assert!(weights.iter().all(|name| selected.iter().any(|it| it == name)), "{selected:?}");
+        let error = select(Task::Translation, &files, false).unwrap_err();
+        assert_eq!(error.reason(), "Unsafe");
+    }
 }
 
 #[test]

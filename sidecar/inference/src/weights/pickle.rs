@@ -45,9 +45,8 @@ pub enum PicklePolicy {
     },
 }
 
-/// The path of the safetensors file that a pickle was converted into, now or earlier.
-pub(super) fn converted(pickle: &Path, policy: &PicklePolicy) -> Result<PathBuf, LoadError> {
-    let name = crate::files::SINGLE_PICKLE;
+/// The path of the safetensors file that a pickle, in messages `name`, was converted into, now or earlier.
+pub(super) fn converted(pickle: &Path, name: &str, policy: &PicklePolicy) -> Result<PathBuf, LoadError> {
     let PicklePolicy::Child { program, arguments, scratch_folder } = policy else {
         let message = "pickles are turned off here, and there are no safetensors beside it".to_owned();
         return Err(LoadError::Unsafe { file: name.to_owned(), message });

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use ostler_kernels::Arena;
@@ -17,6 +17,7 @@ use super::pickle::{self, PicklePolicy};
 use super::reading::{SPACE_BYTES, WeightFile};
 use crate::error::LoadError;
 use crate::files;
+use crate::files::shards::{self, Shards};
 use crate::processor::Processor;
 
 /// What a model is put together for.
@@ -95,14 +96,19 @@ impl Weights {
         if folder.join(files::SINGLE_SAFETENSORS).exists() {
             weights.add(&folder.join(files::SINGLE_SAFETENSORS), files::SINGLE_SAFETENSORS)?;
         } else if folder.join(files::SAFETENSORS_INDEX).exists() {
-            weights.add_shards(folder)?;
+            weights.add_shards(folder, shards::SAFETENSORS, |path, _| Ok(path))?;
         } else if folder.join(files::SINGLE_PICKLE).exists() {
-            let converted = pickle::converted(&folder.join(files::SINGLE_PICKLE), policy)?;
+            let converted =
+                pickle::converted(&folder.join(files::SINGLE_PICKLE), files::SINGLE_PICKLE, policy)?;
             weights.add(&converted, files::SINGLE_PICKLE)?;
+        } else if folder.join(files::PICKLE_INDEX).exists() {
+            weights
+                .add_shards(folder, shards::PICKLES, |path, name| pickle::converted(&path, name, policy))?;
         } else {
+            let others = [files::SAFETENSORS_INDEX, files::SINGLE_PICKLE, files::PICKLE_INDEX];
             return Err(LoadError::MissingFile {
                 file: files::SINGLE_SAFETENSORS.to_owned(),
-                reason: format!("nor is there {} or {}", files::SAFETENSORS_INDEX, files::SINGLE_PICKLE),
+                reason: format!("nor is there one of {}", others.join(", ")),
             });
         }
         Ok(weights)
@@ -121,22 +127,26 @@ impl Weights {
         self.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).arena
     }
 
-    fn add_shards(&mut self, folder: &Path) -> Result<(), LoadError> {
-        let bytes = files::read_capped(folder, files::SAFETENSORS_INDEX)?;
-        let index: ShardIndex = serde_json::from_slice(&bytes)
-            .map_err(|error| LoadError::corrupted(files::SAFETENSORS_INDEX, error))?;
+    /// Adds the shards that an index names; `read_as` says which file to read for one.
+    fn add_shards(
+        &mut self,
+        folder: &Path,
+        names: Shards,
+        read_as: impl Fn(PathBuf, &str) -> Result<PathBuf, LoadError>,
+    ) -> Result<(), LoadError> {
+        let index: ShardIndex = files::read_json(folder, names.index)?;
         let shards: BTreeSet<&String> = index.weight_map.values().collect();
         for shard in shards {
-            if !files::is_shard_name(shard) {
+            if !names.is_one(shard) {
                 let message = format!("it names {shard:?}, which is no shard's name");
-                return Err(LoadError::corrupted(files::SAFETENSORS_INDEX, message));
+                return Err(LoadError::corrupted(names.index, message));
             }
             let path = folder.join(shard);
             if !path.exists() {
-                let reason = format!("{} names it", files::SAFETENSORS_INDEX);
+                let reason = format!("{} names it", names.index);
                 return Err(LoadError::MissingFile { file: shard.clone(), reason });
             }
-            self.add(&path, shard)?;
+            self.add(&read_as(path, shard)?, shard)?;
         }
         for (tensor, shard) in &index.weight_map {
             let is_there = self.tensors.get(tensor).is_some_and(|(file, _)| self.files[*file].name == *shard);

@@ -266,6 +266,36 @@ fn a_pickle_is_converted_once_by_a_child() {
 }
 
 #[test]
+fn shards_of_pickles_are_converted_one_by_one() {
+    let scratch = tempfile::tempdir().unwrap();
+    let policy = policy(&scratch.path().join("converted"));
+    let model = tempfile::tempdir().unwrap();
+    let named_b: Vec<u8> = {
+        let mut bytes = pickle_of(STORAGE, VIEW);
+        let place = bytes.windows(2).position(|pair| pair == b"\x00a").unwrap() + 1;
+        bytes[place] = b'b';
+        bytes
+    };
+    let shard = |number| format!("pytorch_model-{number:05}-of-00002.bin");
+    std::fs::write(model.path().join(shard(1)), stored(&pickle_of(STORAGE, VIEW))).unwrap();
+    std::fs::write(model.path().join(shard(2)), stored(&named_b)).unwrap();
+    let index = serde_json::json!({"weight_map": {"a": shard(1), "b": shard(2)}});
+    std::fs::write(model.path().join("pytorch_model.bin.index.json"), index.to_string()).unwrap();
+    let weights = Weights::open(model.path(), &policy, Purpose::Run).unwrap();
+    for name in ["a", "b"] {
+        let numbers: Vec<f32> =
+            weights.tensor(name, &[2, 3]).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        assert_eq!(numbers, NUMBERS);
+    }
+    assert_eq!(std::fs::read_dir(scratch.path().join("converted")).unwrap().count(), 2);
+    let refused = Weights::open(model.path(), &PicklePolicy::Refused, Purpose::Run).err().unwrap();
+    assert!(matches!(&refused, LoadError::Unsafe { file, .. } if *file == shard(1)), "{refused}");
+    std::fs::remove_file(model.path().join(shard(2))).unwrap();
+    let missing = Weights::open(model.path(), &policy, Purpose::Run).err().unwrap();
+    assert!(matches!(&missing, LoadError::MissingFile { file, .. } if *file == shard(2)), "{missing}");
+}
+
+#[test]
 fn a_repository_with_a_pickle_alone_becomes_an_engine() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/opus-mt-en-fr");
     let scratch = tempfile::tempdir().unwrap();
