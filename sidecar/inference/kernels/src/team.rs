@@ -8,7 +8,8 @@
 //! **Nobody waits for a thread that has not begun.** Threads take pieces of the work as they come to it, and the caller
 //! takes back what it gave to a worker that is still asleep, or that the system runs something else in the place of.
 //!
-//! Work behind jobs, such as a load, has the threads only while no job runs.
+//! **Whoever begins gets a share at once.** When another job begins, threads beyond a job's share leave it after the
+//! piece that they are at. Work behind jobs, such as a load, has a share only while no job runs.
 
 mod worker;
 
@@ -175,9 +176,10 @@ impl Lanes<'_> {
         (self.threads() / running).saturating_sub(1)
     }
 
-    /// Whether a thread stays at this work. The caller's own, which does part 0, always does.
+    /// Whether a thread stays at this work: the caller's own, which does part 0, always does, others only as long as
+    /// they belong to the job's share, which is smaller once another job has begun.
     fn may_go_on(&self, part: usize) -> bool {
-        part == 0 || !self.is_behind || !self.team.is_used()
+        part <= self.helpers()
     }
 
     fn run(&self, helpers: usize, part: &(dyn Fn(usize) + Sync)) {

@@ -128,3 +128,22 @@ fn work_behind_jobs_has_the_threads_only_while_no_job_runs() {
         thread::sleep(std::time::Duration::from_micros(200));
     });
 }
+
+#[test]
+fn a_job_that_begins_gets_its_share_from_one_that_runs() {
+    let team = Team::new(2);
+    let caller = thread::current().id();
+    let (long, begun) = (team.enter(), std::sync::OnceLock::new());
+    long.for_each((0..100).collect(), |task: usize| {
+        if task == 50 {
+            assert!(begun.set(team.enter()).is_ok());
+        }
+        let is_other = thread::current().id() != caller;
+        assert!(!is_other || task <= 52, "task {task} is done by a thread that belongs to the new job");
+        thread::sleep(std::time::Duration::from_micros(200));
+    });
+    let short = begun.into_inner().unwrap();
+    let mut done = [false; 4];
+    short.for_each(done.iter_mut().collect(), |done| *done = true);
+    assert_eq!(done, [true; 4]);
+}
