@@ -91,7 +91,8 @@ impl Lease {
         &self.provenance
     }
 
-    /// Runs a job once an instance is free. Dropping the future cancels the job; the version stays leased until
+    /// Runs a job once an instance is free. Working memory is reserved for one job of a lease, so run one after the other
+    /// where there are several. Dropping the future cancels the job; the version stays leased until
     /// the computation has really stopped.
     ///
     /// # Errors
