@@ -1,9 +1,5 @@
 //! A pod whose plan holds a commit that its version has left, with real weights: a hub on loopback, the shipped models.
 
-#![expect(clippy::unwrap_used, reason = "what goes wrong here must fail the test that it goes wrong in")]
-
-mod served;
-
 use std::path::Path;
 
 use ostler_sidecar::config::{Origin, PodIdentity};
@@ -11,7 +7,8 @@ use ostler_sidecar::residency::Budget;
 use ostler_test_hub::TestHub;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use served::{Served, examples, header};
+
+use crate::served::{Served, examples, header};
 
 /// The files of a model, with the signs of a part of its weights turned round.
 fn with_other_weights(model: &Path) -> Vec<(String, Vec<u8>)> {

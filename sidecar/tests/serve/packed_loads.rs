@@ -1,16 +1,13 @@
 //! Loads from packed weights do not read the weights they were made of; and where they are gone, those are checked.
 
-#![expect(clippy::unwrap_used, reason = "what goes wrong here must fail the test that it goes wrong in")]
-
-mod served;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::Value;
-use served::{Served, header, hub};
+
+use crate::served::{Served, header, hub};
 
 /// A model that leaves memory as soon as nobody has used it for a second.
 const MANIFEST: &str = "

@@ -14,17 +14,17 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// One that runs.
-pub struct Served {
-    pub serving: SocketAddr,
-    pub status: SocketAddr,
-    pub client: Client,
+pub(crate) struct Served {
+    pub(crate) serving: SocketAddr,
+    pub(crate) status: SocketAddr,
+    pub(crate) client: Client,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Served {
     /// With its cache in `folder`.
-    pub async fn start(origin: Origin, folder: &Path, hub: &str) -> Self {
+    pub(crate) async fn start(origin: Origin, folder: &Path, hub: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let status_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (serving, status) = (listener.local_addr().unwrap(), status_listener.local_addr().unwrap());
@@ -48,45 +48,45 @@ impl Served {
     }
 
     /// As `serve` with a manifest.
-    pub async fn manifest(manifest: &str, folder: &Path, hub: &str) -> Self {
+    pub(crate) async fn manifest(manifest: &str, folder: &Path, hub: &str) -> Self {
         let file = folder.join("manifest.yaml");
         std::fs::write(&file, manifest).unwrap();
         Self::start(Origin::Manifest { file }, folder, hub).await
     }
 
     /// Asks a model for a translation.
-    pub async fn translate(&self, model: &str, text: &str) -> Response {
+    pub(crate) async fn translate(&self, model: &str, text: &str) -> Response {
         let body = json!({"q": text, "source": "en", "target": "de", "model": model});
         let url = format!("http://{}/translate", self.serving);
         self.client.post(url).json(&body).send().await.unwrap()
     }
 
     /// Asks the status port.
-    pub async fn status(&self, path: &str) -> (StatusCode, String) {
+    pub(crate) async fn status(&self, path: &str) -> (StatusCode, String) {
         let response = self.client.get(format!("http://{}{path}", self.status)).send().await.unwrap();
         (response.status(), response.text().await.unwrap())
     }
 
     /// Asks it to end, and waits until it has.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send(()).unwrap();
         tokio::time::timeout(Duration::from_secs(10), self.task).await.unwrap().unwrap();
     }
 }
 
 /// A header of a response; nothing where there is none.
-pub fn header(response: &Response, name: &str) -> String {
+pub(crate) fn header(response: &Response, name: &str) -> String {
     response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
 /// A hub on loopback with the shipped models.
-pub async fn hub() -> TestHub {
+pub(crate) async fn hub() -> TestHub {
     let hub = TestHub::start().await.unwrap();
     hub.push_all(&examples().join("hub")).unwrap();
     hub
 }
 
 /// What the project ships to try it with.
-pub fn examples() -> PathBuf {
+pub(crate) fn examples() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples")
 }

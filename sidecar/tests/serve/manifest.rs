@@ -1,9 +1,5 @@
 //! `serve`, whole and real: a manifest, a hub on loopback, the shipped models, requests over HTTP.
 
-#![expect(clippy::unwrap_used, reason = "what goes wrong here must fail the test that it goes wrong in")]
-
-mod served;
-
 use std::time::Duration;
 
 use ostler_crds::names::{Dtype, Task};
@@ -12,10 +8,11 @@ use ostler_inference::processor::Processor;
 use ostler_test_hub::{Fault, On};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use served::{Served, examples, header, hub};
+
+use crate::served::{Served, examples, header, hub};
 
 /// What newcomers start with.
-const EXAMPLE: &str = include_str!("../../examples/video-translation.yaml");
+const EXAMPLE: &str = include_str!("../../../examples/video-translation.yaml");
 
 /// A model that is preloaded, one that is lazy, and one whose repository is not there, with a fallback.
 const MANIFEST: &str = "
