@@ -78,11 +78,11 @@ fn everything_is_up() {
 
 #[test]
 fn a_version_is_as_far_as_the_pod_that_is_farthest_behind() {
-    let at = |stage, percent| ReportedVersion { stage, percent, ..reported("whisper@v1", Loading, '1') };
+    let staged = |stage, percent| ReportedVersion { stage, percent, ..reported("whisper@v1", Loading, '1') };
     let pods = vec![
-        pod("a").reporting(vec![at(Some(Stage::WarmUp), 97)]),
-        pod("b").reporting(vec![at(Some(Stage::Download), 40)]),
-        pod("c").reporting(vec![at(None, 0)]),
+        pod("a").reporting(vec![staged(Some(Stage::WarmUp), 97)]),
+        pod("b").reporting(vec![staged(Some(Stage::Download), 40)]),
+        pod("c").reporting(vec![staged(None, 0)]),
     ];
     let status = compute(&spec().build(), &observed(pods), &applied(&spec(), &KNOWN), at(0));
     let version = &status.models[0].versions[0];

@@ -351,13 +351,14 @@ fn a_job_that_finds_no_working_memory_waits_for_others_and_then_evicts_who_is_id
 
 #[test]
 fn a_job_that_no_eviction_helps_is_told_that_memory_is_in_use() {
-    let job = |model: &str| working(45, keep(preload(target(model, 10, 1))));
-    let mut world = World::with_plan(vec![job("a"), job("b")]);
+    let job = |model: &str| working(25, keep(preload(target(model, 10, 1))));
+    let mut world = World::with_plan(vec![job("a"), job("b"), job("c")]);
     world.settle();
     world.want(&["a"]);
-    let second = world.want(&["b"]);
+    world.want(&["b"]);
+    let third = world.want(&["c"]);
     world.pass(Duration::from_secs(120));
-    let Answer::Refused(Refusal::Busy { attempts, .. }) = &world.answers[&second] else {
+    let Answer::Refused(Refusal::Busy { attempts, .. }) = &world.answers[&third] else {
         panic!("{:?}", world.answers)
     };
     let failure = &attempts[0].failure;
