@@ -70,6 +70,8 @@ pub struct Precision {
     pub sensitive: Format,
     /// Of products among activations (attention), and of convolutions.
     pub products: Format,
+    /// Of keys and values that every step of a decoder reads again: those of a window of speech.
+    pub memory: Format,
 }
 
 impl Precision {
@@ -80,12 +82,12 @@ impl Precision {
     pub fn of(dtype: Dtype, kernels: Kernels) -> Result<Self, LoadError> {
         // Where bfloat16 is not in the hardware, float32 is as fast and exact.
         let half = if kernels.instructions().has_bfloat16() { Format::Bfloat16 } else { Format::Float32 };
-        let of = |weights, others| Self { weights, sensitive: others, products: others };
+        let of = |weights, others| Self { weights, sensitive: others, products: others, memory: others };
         match dtype {
             Dtype::Auto => Self::of(automatic_dtype(kernels), kernels),
             Dtype::Float32 => Ok(of(Format::Float32, Format::Float32)),
             Dtype::Bfloat16 => Ok(Self { sensitive: Format::Bfloat16, ..of(Format::Bfloat16, half) }),
-            Dtype::Int8 => Ok(of(Format::Int8, half)),
+            Dtype::Int8 => Ok(Self { memory: Format::Int8, ..of(Format::Int8, half) }),
             Dtype::Float16 => Err(LoadError::Incompatible(format!(
                 "dtype {dtype} does not run on a processor; write auto, float32, bfloat16 or int8"
             ))),
@@ -103,6 +105,8 @@ mod tests {
         let of = |dtype| Precision::of(dtype, portable).unwrap();
         assert_eq!(of(Dtype::Auto), of(Dtype::Float32));
         assert_eq!(of(Dtype::Int8).products, Format::Float32);
+        assert_eq!(of(Dtype::Int8).memory, Format::Int8);
+        assert_eq!(of(Dtype::Bfloat16).memory, Format::Float32);
         assert_eq!(of(Dtype::Bfloat16).weights, Format::Bfloat16);
         let refused = Precision::of(Dtype::Float16, portable).unwrap_err();
         assert!(matches!(&refused, LoadError::Incompatible(message) if message.contains("float16")));

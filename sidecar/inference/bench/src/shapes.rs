@@ -37,7 +37,8 @@ pub const OPUS_MT: Shape = Shape { layers: 6, width: 512, inner: 2048, vocabular
 /// The number format of linear layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
-    /// Bytes; the encoder's first layer, attention and convolutions in bfloat16, as they are where it says so here.
+    /// Bytes, and so what a window's states are remembered as; the encoder's first layer, attention and convolutions in
+    /// bfloat16, as they are where it says so here.
     Int8,
     /// bfloat16 throughout.
     Bfloat16,
@@ -54,9 +55,9 @@ impl Precision {
         }
     }
 
-    /// Bytes of a number that is not a weight: keys and values.
-    fn activation_bytes(self) -> usize {
-        if self == Self::Float32 { 4 } else { 2 }
+    /// The format of what is not a weight.
+    fn activations(self) -> Self {
+        if self == Self::Int8 { Self::Bfloat16 } else { self }
     }
 
     /// Multiply-adds of linear layers as operations.
@@ -71,11 +72,7 @@ impl Precision {
 
     /// Multiply-adds among activations, of convolutions, and of the sensitive first layer.
     fn other(self, multiply_adds: usize) -> Operations {
-        if self == Self::Float32 {
-            Self::Float32.linear(multiply_adds)
-        } else {
-            Self::Bfloat16.linear(multiply_adds)
-        }
+        self.activations().linear(multiply_adds)
     }
 }
 
@@ -110,16 +107,22 @@ impl Shape {
     }
 
     /// The steps of a decoder over `rows` rows, whose keys and values of cross-attention are those of `texts` texts of
-    /// `length` states: everything a step reads, and what it computes.
-    fn steps(self, precision: Precision, steps: usize, rows: usize, texts: usize, length: usize) -> Stage {
+    /// `length` states in the format `memory`: everything a step reads, and what it computes.
+    fn steps(
+        self,
+        precision: Precision,
+        memory: Precision,
+        steps: usize,
+        rows: usize,
+        [texts, length]: [usize; 2],
+    ) -> Stage {
         let attention = 2 * self.layers * rows * length * self.width;
         let remembered = 2 * self.layers * texts * length * self.width;
         Stage {
             name: "decoder steps",
             times: steps,
-            operations: precision.linear(rows * self.decoder_step()) + precision.other(attention),
-            bytes: (self.decoder_step() * precision.bytes() + remembered * precision.activation_bytes())
-                as u64,
+            operations: precision.linear(rows * self.decoder_step()) + memory.linear(attention),
+            bytes: (self.decoder_step() * precision.bytes() + remembered * memory.bytes()) as u64,
         }
     }
 }
@@ -139,7 +142,7 @@ pub fn whisper(precision: Precision, batches: &[(usize, usize)]) -> Vec<Stage> {
             name: "convolutions",
             times: windows,
             operations: precision.other(convolutions),
-            bytes: (TAPS * shape.width * (bands + shape.width) * precision.activation_bytes()) as u64,
+            bytes: (TAPS * shape.width * (bands + shape.width) * precision.activations().bytes()) as u64,
         },
         Stage {
             name: "encoder, linear",
@@ -162,11 +165,9 @@ pub fn whisper(precision: Precision, batches: &[(usize, usize)]) -> Vec<Stage> {
             bytes: (shape.cross() * precision.bytes()) as u64,
         },
     ];
-    stages.extend(
-        batches
-            .iter()
-            .map(|(windows, steps)| shape.steps(precision, *steps, *windows, *windows, WHISPER_STATES)),
-    );
+    stages.extend(batches.iter().map(|(windows, steps)| {
+        shape.steps(precision, precision, *steps, *windows, [*windows, WHISPER_STATES])
+    }));
     stages
 }
 
@@ -190,7 +191,9 @@ pub fn opus_mt(
         operations: precision.linear(tokens * weights) + precision.other(attention),
         bytes: (weights * precision.bytes()) as u64,
     };
-    let steps = shape.steps(precision, batches * target_tokens, texts * beams, texts, source_tokens);
+    let memory = precision.activations();
+    let steps =
+        shape.steps(precision, memory, batches * target_tokens, texts * beams, [texts, source_tokens]);
     vec![encoder, steps]
 }
 
@@ -213,9 +216,9 @@ mod tests {
         assert!(close(of("encoder, attention").operations.bfloat16, 27.6e9, 0.01));
         assert!(close(of("convolutions").operations.bfloat16, 3.1e9, 0.01));
         assert!(close(of("cross-attention, keys and values").operations.int8, 9.4e9, 0.01));
-        // 48.6 MB of weights and 18.4 MB of keys and values.
+        // 48.6 MB of weights and 9.2 MB of keys and values.
         let steps = of("decoder steps");
-        assert_eq!((steps.times, steps.bytes), (64, 48_574_976 + 18_432_000));
+        assert_eq!((steps.times, steps.bytes), (64, 48_574_976 + 9_216_000));
     }
 
     #[test]

@@ -130,10 +130,10 @@ fn attention(kernels: Kernels) {
     let team = Team::new(1);
     let lanes = team.enter();
     let all = Rows { data: &data, stride: heads * width, count };
-    for format in [Format::Float32, Format::Bfloat16] {
+    for format in [Format::Float32, Format::Bfloat16, Format::Int8] {
         let mut context = KeyValues::new(kernels, format, heads, width, count);
         let pack = median(|| context.fill(&lanes, all, all));
-        let mut scratch = AttentionScratch::new(48, count, width);
+        let mut scratch = AttentionScratch::new(format, 48, count, width);
         let mut out = vec![0.0; 48 * width];
         for queries in [1, 5, 48] {
             let asked = Rows { count: queries, ..all };

@@ -2,10 +2,14 @@
 //!
 //! A panel holds [`PANEL`] columns; step `s` of column `c` is 4 bytes at `(s * PANEL + c) * 4`.
 
+mod bytes;
+
+pub(crate) use self::bytes::{ByteHead, keys_int8, values_int8};
 use crate::product::PANEL;
 use crate::vector::portable::to_bfloat16;
 
 /// The keys or values of one head, row after row, to be packed.
+#[derive(Clone, Copy)]
 pub(crate) struct Head {
     /// The first number of the head in row 0.
     pub(crate) rows: *const f32,

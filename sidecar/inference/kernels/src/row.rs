@@ -1,16 +1,18 @@
 //! Operations on one row of float32, once for every instruction set.
 
 mod attend;
+mod bytes;
 mod exponential;
 mod lanes;
 mod softmax;
 
 pub(crate) use attend::{Attend, attend};
-pub(crate) use softmax::{softmax_weights, softmax_weights_bfloat16};
+pub(crate) use bytes::{to_byte_pairs, to_bytes, to_signed_bytes};
+pub(crate) use softmax::{softmax_weights, softmax_weights_bfloat16, softmax_weights_times};
 
 use self::lanes::{
-    Gelu, Greatest, GreatestMagnitude, Least, Plus, Relu, Silu, Sum, SumOfExp, SumOfSquares, Times, Traces,
-    fold, map,
+    Gelu, Greatest, GreatestMagnitude, Plus, Relu, Silu, Sum, SumOfExp, SumOfSquares, Times, Traces, fold,
+    map,
 };
 use crate::activation::Activation;
 use crate::vector::Vector;
@@ -128,41 +130,6 @@ pub(crate) unsafe fn to_bfloat16<V: Vector>(row: *const f32, count: usize, facto
     }
 }
 
-/// Turns numbers into bytes from 0 to `most` over the range that they have, zero included. Returns what one step is
-/// worth and the byte that stands for zero.
-///
-/// # Safety
-/// As [`to_bfloat16`].
-#[inline(always)]
-pub(crate) unsafe fn to_bytes<V: Vector>(
-    row: *const f32,
-    count: usize,
-    most: i32,
-    out: *mut u8,
-) -> (f32, i32) {
-    // SAFETY: `at` and the lanes behind it stay within `count`.
-    unsafe {
-        let low = V::least(fold::<V, _>(row, count, 0.0, 0.0, Least));
-        let high = V::greatest(fold::<V, _>(row, count, 0.0, 0.0, Greatest));
-        let range = high - low;
-        // Numbers that are not finite stay so: a scale that is not a number makes every product of the row one.
-        let step = if range == 0.0 { 1.0 } else { range / most as f32 };
-        let zero = (-low / step).round_ties_even() as i32;
-        let inverse = V::splat(1.0 / step);
-        let mut at = 0;
-        while at + V::LANES <= count {
-            let value = V::multiply(V::load(row.add(at)), inverse);
-            V::store_bytes(out.add(at), V::LANES, value, zero, most);
-            at += V::LANES;
-        }
-        if at < count {
-            let part = V::load_part(row.add(at), count - at, 0.0);
-            V::store_bytes(out.add(at), count - at, V::multiply(part, inverse), zero, most);
-        }
-        (step, zero)
-    }
-}
-
 /// Whether every number is one, and finite.
 ///
 /// # Safety
@@ -181,50 +148,6 @@ pub(crate) unsafe fn is_finite<V: Vector>(row: *const f32, count: usize) -> bool
 pub(crate) unsafe fn greatest_magnitude<V: Vector>(row: *const f32, count: usize) -> f32 {
     // SAFETY: the caller's promise.
     unsafe { V::greatest(fold::<V, _>(row, count, 0.0, 0.0, GreatestMagnitude)) }
-}
-
-/// Divides numbers by `step` and rounds them to bytes from -127 to 127, ties to even. Returns what the bytes add up
-/// to, for up to 2^24 of them. A step that is no number makes zeros.
-///
-/// # Safety
-/// As [`to_bfloat16`].
-#[inline(always)]
-pub(crate) unsafe fn to_signed_bytes<V: Vector>(
-    row: *const f32,
-    count: usize,
-    step: f32,
-    out: *mut u8,
-) -> i32 {
-    // SAFETY: `at` and the lanes behind it stay within `count`.
-    unsafe {
-        let out = std::slice::from_raw_parts_mut(out, count);
-        // The greatest number was so small that a 127th of it is nothing: infinities that lanes do not round.
-        if step == 0.0 || step.is_nan() {
-            let row = std::slice::from_raw_parts(row, count);
-            for (byte, number) in out.iter_mut().zip(row) {
-                *byte = (number / step).clamp(-127.0, 127.0) as i8 as u8;
-            }
-        } else {
-            let (divisor, least, most) = (V::splat(step), V::splat(-127.0), V::splat(127.0));
-            let mut at = 0;
-            while at < count {
-                let part = (count - at).min(V::LANES);
-                let numbers = if part == V::LANES {
-                    V::load(row.add(at))
-                } else {
-                    V::load_part(row.add(at), part, 0.0)
-                };
-                let value = V::minimum(V::maximum(V::divide(numbers, divisor), least), most);
-                // Lanes are stored as bytes without a sign: half their range above what they are.
-                V::store_bytes(out.as_mut_ptr().add(at), part, value, 128, 255);
-                at += part;
-            }
-            for byte in out.iter_mut() {
-                *byte ^= 0x80;
-            }
-        }
-        out.iter().map(|byte| i32::from(*byte as i8)).sum()
-    }
 }
 
 /// Where the first of the greatest numbers is.

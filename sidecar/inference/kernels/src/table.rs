@@ -28,8 +28,10 @@ pub(crate) struct Table {
     pub(crate) sum_of_exp: unsafe fn(*const f32, usize, f32) -> f32,
     pub(crate) softmax_weights: unsafe fn(*mut f32, usize, usize) -> f32,
     pub(crate) softmax_weights_bfloat16: unsafe fn(*const f32, usize, usize, *mut u16) -> f32,
+    pub(crate) softmax_weights_times: unsafe fn(*mut f32, *const f32, *const f32, usize) -> f32,
     pub(crate) to_bfloat16: unsafe fn(*const f32, usize, f32, *mut u16),
     pub(crate) to_bytes: unsafe fn(*const f32, usize, i32, *mut u8) -> (f32, i32),
+    pub(crate) to_byte_pairs: unsafe fn(*const f32, usize, f32, i32, *mut u8, *mut u8) -> (f32, i32),
     pub(crate) pack_float32: unsafe fn(*const f32, usize, *mut u8),
     pub(crate) pack_bfloat16: unsafe fn(*const f32, usize, *mut u8),
     pub(crate) pack_int8: unsafe fn(*const f32, usize, *mut u8) -> (f32, i32),
@@ -40,8 +42,10 @@ pub(crate) struct Table {
     pub(crate) attend_bfloat16: unsafe fn(&Attend<u16>),
     pub(crate) pack_keys_float32: unsafe fn(&pack::Head, *mut f32),
     pub(crate) pack_keys_bfloat16: unsafe fn(&pack::Head, *mut u16),
+    pub(crate) pack_keys_int8: unsafe fn(&pack::ByteHead, *mut i32, *mut u8),
     pub(crate) pack_values_float32: unsafe fn(&pack::Head, *mut f32),
     pub(crate) pack_values_bfloat16: unsafe fn(&pack::Head, *mut u16),
+    pub(crate) pack_values_int8: unsafe fn(&pack::ByteHead, *mut u8),
 }
 
 /// A module with the kernels of a set, compiled for it.
@@ -71,8 +75,10 @@ macro_rules! table {
                 sum_of_exp,
                 softmax_weights,
                 softmax_weights_bfloat16,
+                softmax_weights_times,
                 to_bfloat16,
                 to_bytes,
+                to_byte_pairs,
                 pack_float32,
                 pack_bfloat16,
                 pack_int8,
@@ -83,8 +89,10 @@ macro_rules! table {
                 attend_bfloat16,
                 pack_keys_float32,
                 pack_keys_bfloat16,
+                pack_keys_int8,
                 pack_values_float32,
                 pack_values_bfloat16,
+                pack_values_int8,
             };
         }
     };
@@ -112,10 +120,16 @@ macro_rules! kernels {
                 row::softmax_weights::<$vector>;
             fn softmax_weights_bfloat16(row: *const f32, count: usize, padded: usize, out: *mut u16) -> f32 =
                 row::softmax_weights_bfloat16::<$vector>;
+            fn softmax_weights_times(
+                row: *mut f32, more: *const f32, factors: *const f32, count: usize
+            ) -> f32 = row::softmax_weights_times::<$vector>;
             fn to_bfloat16(row: *const f32, count: usize, factor: f32, out: *mut u16) =
                 row::to_bfloat16::<$vector>;
             fn to_bytes(row: *const f32, count: usize, most: i32, out: *mut u8) -> (f32, i32) =
                 row::to_bytes::<$vector>;
+            fn to_byte_pairs(
+                row: *const f32, count: usize, factor: f32, most: i32, high: *mut u8, low: *mut u8
+            ) -> (f32, i32) = row::to_byte_pairs::<$vector>;
             fn pack_float32(row: *const f32, count: usize, column: *mut u8) = columns::pack_float32;
             fn pack_bfloat16(row: *const f32, count: usize, column: *mut u8) =
                 columns::pack_bfloat16::<$vector>;
@@ -128,8 +142,11 @@ macro_rules! kernels {
             fn attend_bfloat16(work: &Attend<u16>) = row::attend::<$vector, u16>;
             fn pack_keys_float32(head: &pack::Head, out: *mut f32) = pack::keys_float32;
             fn pack_keys_bfloat16(head: &pack::Head, out: *mut u16) = pack::keys_bfloat16;
+            fn pack_keys_int8(head: &pack::ByteHead, totals: *mut i32, out: *mut u8) =
+                pack::keys_int8::<$vector>;
             fn pack_values_float32(head: &pack::Head, out: *mut f32) = pack::values_float32;
             fn pack_values_bfloat16(head: &pack::Head, out: *mut u16) = pack::values_bfloat16;
+            fn pack_values_int8(head: &pack::ByteHead, out: *mut u8) = pack::values_int8::<$vector>;
         }
     };
     (@each [] $(fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $of:expr;)*) => {

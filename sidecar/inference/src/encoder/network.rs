@@ -126,9 +126,10 @@ impl Network {
     pub fn scratch_bytes(&self, tokens: usize, longest: usize) -> u64 {
         let (width, inner, heads) = (self.config.width(), self.config.inner(), self.config.heads());
         let numbers = tokens as u64 * (width * 5 + inner) as u64;
-        let keys = KeyValues::space_bytes(self.precision().products, heads, width / heads, longest);
+        let format = self.precision().products;
+        let keys = KeyValues::space_bytes(format, heads, width / heads, longest);
         let threads = self.processor().team().threads() as u64;
-        let attention = AttentionScratch::space_bytes(QUERIES, longest, width / heads);
+        let attention = AttentionScratch::space_bytes(format, QUERIES, longest, width / heads);
         4 * numbers + Inputs::space_bytes(tokens, width.max(inner)) + keys + threads * attention
     }
 
@@ -147,7 +148,9 @@ impl Network {
             projected: vec![0.0; tokens * 3 * width],
             seen: vec![0.0; tokens * width],
             inner: vec![0.0; tokens * inner],
-            scratch: (0..lanes.threads()).map(|_| AttentionScratch::new(QUERIES, longest, head)).collect(),
+            scratch: (0..lanes.threads())
+                .map(|_| AttentionScratch::new(self.precision().products, QUERIES, longest, head))
+                .collect(),
         };
         let mut states = self.embed(texts, &lanes);
         for layer in &self.layers {

@@ -6,7 +6,7 @@ use crate::linear::tests::numbers;
 use crate::team::Team;
 
 /// Softmax of scaled products times values, in float64.
-fn reference(query: &[f32], keys: &[&[f32]], values: &[&[f32]], scale: f32) -> Vec<f64> {
+pub(super) fn reference(query: &[f32], keys: &[&[f32]], values: &[&[f32]], scale: f32) -> Vec<f64> {
     let scores: Vec<f64> = keys
         .iter()
         .map(|key| {
@@ -42,7 +42,7 @@ proptest! {
         let lanes = team.enter();
         for instructions in Instructions::supported() {
             let kernels = Kernels::of(instructions).unwrap();
-            for (format, allowed) in [(Format::Float32, 1e-5), (Format::Bfloat16, 3e-2)] {
+            for (format, allowed) in [(Format::Float32, 1e-5), (Format::Bfloat16, 3e-2), (Format::Int8, 3e-2)] {
                 let mut context = KeyValues::new(kernels, format, heads, width, count + spare);
                 // Another context was there before; nothing of it may be left.
                 let before = numbers((count + spare) * all, seed ^ 3);
@@ -50,7 +50,7 @@ proptest! {
                 context.fill(&lanes, whole, whole);
                 let rows = |data| Rows { data, stride: all, count };
                 context.fill(&lanes, rows(&keys), rows(&values));
-                let mut scratch = AttentionScratch::new(queries, count + spare, width);
+                let mut scratch = AttentionScratch::new(format, queries, count + spare, width);
                 for head in 0..heads {
                     let of = |data: &'_ [f32], row: usize| data[row * all + head * width..][..width].to_vec();
                     let keys: Vec<Vec<f32>> = (0..count).map(|row| of(&keys, row)).collect();

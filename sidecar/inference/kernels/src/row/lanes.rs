@@ -44,7 +44,6 @@ functions! {
     Map Plus(more) |value| V::add(value, V::splat(more));
     Fold Sum |sum, value| V::add(sum, value);
     Fold Greatest |most, value| V::maximum(most, value);
-    Fold Least |least, value| V::minimum(least, value);
     Fold GreatestMagnitude |most, value| V::maximum(most, V::absolute(value));
     // Nothing but infinities and what is no number leaves a trace.
     Fold Traces |traces, value| V::add(traces, V::multiply(value, V::splat(0.0)));

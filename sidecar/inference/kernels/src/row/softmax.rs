@@ -65,3 +65,52 @@ pub(crate) unsafe fn softmax_weights_bfloat16<V: Vector>(
         1.0 / V::sum(sum)
     }
 }
+
+/// As [`softmax_weights`] of numbers in units of log 2 that are each the sum of one of `row` and one of `more`; each
+/// weight is then multiplied with its factor. Returns one over the sum of the weights as they were before.
+///
+/// # Safety
+/// As [`softmax_weights`]; there are `count` numbers of each.
+#[inline(always)]
+pub(crate) unsafe fn softmax_weights_times<V: Vector>(
+    row: *mut f32,
+    more: *const f32,
+    factors: *const f32,
+    count: usize,
+) -> f32 {
+    // SAFETY: `at` and the lanes behind it stay within `count`.
+    unsafe {
+        let whole = count / V::LANES * V::LANES;
+        let rest = count - whole;
+        let mut most = V::splat(f32::NEG_INFINITY);
+        let mut at = 0;
+        while at < whole {
+            let score = V::add(V::load(row.add(at)), V::load(more.add(at)));
+            most = V::maximum(most, score);
+            V::store(row.add(at), score);
+            at += V::LANES;
+        }
+        if rest > 0 {
+            let part = V::load_part(row.add(at), rest, f32::NEG_INFINITY);
+            let score = V::add(part, V::load_part(more.add(at), rest, 0.0));
+            most = V::maximum(most, score);
+            V::store_part(row.add(at), rest, score);
+        }
+        let most = V::splat(V::greatest(most));
+        let mut sum = V::splat(0.0);
+        let mut at = 0;
+        while at < whole {
+            let weight = rough_exp2::<V>(V::subtract(V::load(row.add(at)), most));
+            sum = V::add(sum, weight);
+            V::store(row.add(at), V::multiply(weight, V::load(factors.add(at))));
+            at += V::LANES;
+        }
+        if rest > 0 {
+            let part = V::load_part(row.add(at), rest, f32::NEG_INFINITY);
+            let weight = rough_exp2::<V>(V::subtract(part, most));
+            sum = V::add(sum, weight);
+            V::store_part(row.add(at), rest, V::multiply(weight, V::load_part(factors.add(at), rest, 0.0)));
+        }
+        1.0 / V::sum(sum)
+    }
+}

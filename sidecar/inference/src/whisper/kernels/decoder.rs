@@ -30,7 +30,8 @@ pub(super) struct Decoder {
     pub(super) source_positions: usize,
     /// How many tokens there are.
     pub(super) tokens: usize,
-    memory: Format,
+    /// Of a window's keys and values.
+    pub(super) memory: Format,
 }
 
 pub(super) struct DecoderLayer {
@@ -102,7 +103,7 @@ impl Decoder {
             most_positions: config.max_target_positions,
             source_positions: config.max_source_positions,
             tokens: config.vocab_size,
-            memory: precision.products,
+            memory: precision.memory,
         })
     }
 

@@ -129,8 +129,9 @@ impl Encoder {
                 wide: vec![0.0; BLOCK * self.feed_forward],
             })
             .collect();
-        let mut attention: Vec<AttentionScratch> =
-            (0..lanes.threads()).map(|_| AttentionScratch::new(QUERIES, count, head_width)).collect();
+        let mut attention: Vec<AttentionScratch> = (0..lanes.threads())
+            .map(|_| AttentionScratch::new(self.attention, QUERIES, count, head_width))
+            .collect();
 
         if let Some(layer) = self.layers.first() {
             let blocks = states.chunks_mut(BLOCK * width).zip(projected.chunks_mut(BLOCK * 3 * width));
@@ -238,7 +239,7 @@ impl Encoder {
         let memory = KeyValues::space_bytes(attention, heads, width / heads, count);
         let block =
             Inputs::space_bytes(BLOCK, width.max(feed_forward)) + ((BLOCK * feed_forward + width) * 4) as u64;
-        let queries = AttentionScratch::space_bytes(QUERIES, count, width / heads);
+        let queries = AttentionScratch::space_bytes(attention, QUERIES, count, width / heads);
         let states = (count * width * 4) as u64;
         states + (convolution as u64).max(rows as u64 + memory + threads as u64 * (block + queries))
     }

@@ -191,7 +191,8 @@ pub(super) fn scratch_bytes(decoder: &Decoder, threads: usize, windows: usize, r
     let (width, inner) = (decoder.width, decoder.feed_forward);
     let tokens = windows * rows.max(decoder.most_positions / 2 + 4);
     let states = (tokens * (5 * width + inner) * 4) as u64 + Inputs::space_bytes(tokens, width.max(inner));
-    let attention = AttentionScratch::space_bytes(QUERIES, decoder.source_positions, decoder.head_width())
+    let keys = decoder.source_positions;
+    let attention = AttentionScratch::space_bytes(decoder.memory, QUERIES, keys, decoder.head_width())
         + (decoder.most_positions * 4) as u64;
     // Logits, those after the prompt, and what a search keeps of both.
     let logits = (4 * windows * rows.max(2) * decoder.tokens * 4) as u64;

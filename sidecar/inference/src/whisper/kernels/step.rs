@@ -92,9 +92,8 @@ impl Work {
         let queries = groups.iter().map(|group| group.tokens.len()).max().unwrap_or(0);
         let fits = |scratch: &ThreadScratch| scratch.fits(queries, keys, positions);
         if self.threads.len() < lanes.threads() || !self.threads.iter().all(fits) {
-            self.threads = (0..lanes.threads())
-                .map(|_| ThreadScratch::new(queries, keys, decoder.head_width(), positions))
-                .collect();
+            self.threads =
+                (0..lanes.threads()).map(|_| ThreadScratch::new(decoder, queries, keys, positions)).collect();
         }
     }
 }
@@ -224,9 +223,9 @@ impl Step<'_> {
 }
 
 impl ThreadScratch {
-    fn new(queries: usize, keys: usize, head_width: usize, positions: usize) -> Self {
+    fn new(decoder: &Decoder, queries: usize, keys: usize, positions: usize) -> Self {
         Self {
-            attention: AttentionScratch::new(queries, keys, head_width),
+            attention: AttentionScratch::new(decoder.memory, queries, keys, decoder.head_width()),
             scores: vec![0.0; positions],
             queries,
             keys,
