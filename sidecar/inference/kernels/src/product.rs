@@ -13,8 +13,10 @@ pub(crate) const PANEL: usize = 32;
 /// Bytes of a step of a panel.
 pub(crate) const STEP_BYTES: usize = PANEL * 4;
 
-/// How far ahead of one row's products memory is asked for.
-const PREFETCH_BYTES: usize = 2048;
+/// Up to so many rows a product is bound by memory: hardware alone fetches too late for it.
+const FEW_ROWS: usize = 2;
+/// How many steps ahead of the products of few rows memory is asked for.
+const PREFETCH_STEPS: usize = 16;
 /// What memory is asked for in.
 const LINE_BYTES: usize = 64;
 
@@ -80,6 +82,8 @@ impl Product {
 /// The processor has the instructions of `D`, and the pointers lead to as much as their descriptions say.
 #[inline(always)]
 pub(crate) unsafe fn compute<D: Dot>(product: &Product) {
+    // A copy that nothing points to: what is written to the result cannot change it, so that it stays in registers.
+    let product = &{ *product };
     let tallest = tallest_tile(product.rows, D::ROWS);
     let mut panel = product.first_panel;
     while panel < product.end_panel {
@@ -118,6 +122,16 @@ impl Ahead {
             _ => Self { lines: [at(0); 2], stride: 0 },
         }
     }
+}
+
+/// How far ahead a tile of few rows asks for memory. In the steps before the first of these numbers that is within each
+/// panel; in the others it is the second of them, in bytes, which leads to where the next tile begins, or nowhere behind
+/// the last one: what is there may be another thread's.
+fn reach(product: &Product, panel: usize, panels: usize) -> (usize, usize) {
+    let within = product.steps.saturating_sub(PREFETCH_STEPS);
+    let skipped = (panels - 1) * product.steps * STEP_BYTES;
+    let is_last = panel + panels >= product.end_panel;
+    (within, if is_last { 0 } else { (product.steps - within) * STEP_BYTES + skipped })
 }
 
 /// How many rows a tile takes: a remainder is spread evenly.
@@ -178,6 +192,7 @@ unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize>(
 ) {
     let vector_bytes = D::Vector::LANES * 4;
     let panel_bytes = product.steps * STEP_BYTES;
+    let (within, across) = reach(product, panel, PANELS);
     let mut pass = 0;
     while pass < STEP_BYTES {
         // SAFETY: `steps` times 4 bytes of each row and `steps` times STEP_BYTES of each panel are there.
@@ -186,14 +201,14 @@ unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize>(
             let columns = product.panels.add(panel * panel_bytes + pass);
             let mut sums = [[[D::zero(); 2]; PANELS]; ROWS];
             for step in 0..product.steps {
+                let distance = if step < within { PREFETCH_STEPS * STEP_BYTES } else { across };
                 for part in 0..PANELS {
                     let columns = columns.add(part * panel_bytes + step * STEP_BYTES);
-                    if ROWS == 1 {
-                        // One row is bound by memory: hardware alone fetches too late for it.
-                        D::prefetch(columns.wrapping_add(PREFETCH_BYTES));
-                        D::prefetch(columns.wrapping_add(PREFETCH_BYTES + vector_bytes));
+                    if ROWS <= FEW_ROWS {
+                        D::prefetch(columns.wrapping_add(distance));
+                        D::prefetch(columns.wrapping_add(distance + vector_bytes));
                     }
-                    if ROWS > 1 && part == 0 && pass == 0 {
+                    if ROWS > FEW_ROWS && part == 0 && pass == 0 {
                         // While a panel's tiles compute, the next panel is on its way.
                         for line in ahead.lines {
                             D::prefetch_far(line.wrapping_add(step * ahead.stride));
