@@ -5,7 +5,7 @@
 
 use crate::product::{PANEL, STEP_BYTES};
 use crate::row::{greatest_magnitude, is_finite, to_bfloat16, to_signed_bytes};
-use crate::vector::Vector;
+use crate::vector::{Stepwise, Vector};
 
 /// Words of a stretch: a kilobyte.
 const STRETCH: usize = 256;
@@ -71,7 +71,7 @@ pub(crate) unsafe fn pack_bfloat16<V: Vector>(row: *const f32, count: usize, col
         while at < count {
             let part = (count - at).min(2 * STRETCH);
             let mut words = [0u32; STRETCH];
-            to_bfloat16::<V>(row.add(at), part, 1.0, words.as_mut_ptr().cast());
+            to_bfloat16::<V, Stepwise>(row.add(at), part, 1.0, words.as_mut_ptr().cast());
             spread(&words[..part.div_ceil(2)], column, at / 2);
             at += part;
         }

@@ -2,6 +2,7 @@
 
 use crate::activation::Activation;
 use crate::aligned::Numbers;
+use crate::format::Format;
 use crate::table::Kernels;
 
 /// The gain and bias of a layer norm.
@@ -48,6 +49,17 @@ impl Kernels {
     pub fn activate(self, activation: Activation, row: &mut [f32]) {
         // SAFETY: the processor has the instructions, and there are that many numbers.
         unsafe { (self.table.activate)(row.as_mut_ptr(), row.len(), activation) }
+    }
+
+    /// As [`Kernels::activate`], of numbers that go on in a format: those that are rounded anyway are as exact as they need
+    /// to be, and sooner done.
+    pub fn activate_for(self, format: Format, activation: Activation, row: &mut [f32]) {
+        let activate = match format {
+            Format::Float32 => self.table.activate,
+            Format::Bfloat16 | Format::Int8 => self.table.activate_roughly,
+        };
+        // SAFETY: the processor has the instructions, and there are that many numbers.
+        unsafe { activate(row.as_mut_ptr(), row.len(), activation) }
     }
 
     /// Rounds numbers to bfloat16.

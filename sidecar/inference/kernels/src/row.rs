@@ -11,11 +11,11 @@ pub(crate) use bytes::{to_byte_pairs, to_bytes, to_signed_bytes};
 pub(crate) use softmax::{softmax_weights, softmax_weights_bfloat16, softmax_weights_times};
 
 use self::lanes::{
-    Gelu, Greatest, GreatestMagnitude, Plus, Relu, Silu, Sum, SumOfExp, SumOfSquares, Times, Traces, fold,
-    map,
+    Gelu, Greatest, GreatestMagnitude, Plus, Relu, RoughGelu, Silu, Sum, SumOfExp, SumOfSquares, Times,
+    Traces, fold, map,
 };
 use crate::activation::Activation;
-use crate::vector::Vector;
+use crate::vector::{Rounding, Vector};
 
 /// How many numbers are looked at together for the greatest.
 const BLOCK: usize = 512;
@@ -30,6 +30,21 @@ pub(crate) unsafe fn activate<V: Vector>(row: *mut f32, count: usize, activation
             Activation::Gelu => map::<V, _>(row, count, Gelu),
             Activation::Silu => map::<V, _>(row, count, Silu),
             Activation::Relu => map::<V, _>(row, count, Relu),
+        }
+    }
+}
+
+/// As [`activate`], as exactly as a result needs that is rounded to bfloat16 or a byte.
+///
+/// # Safety
+/// As [`map`].
+#[inline(always)]
+pub(crate) unsafe fn activate_roughly<V: Vector>(row: *mut f32, count: usize, activation: Activation) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match activation {
+            Activation::Gelu => map::<V, _>(row, count, RoughGelu),
+            Activation::Silu | Activation::Relu => activate::<V>(row, count, activation),
         }
     }
 }
@@ -114,18 +129,23 @@ pub(crate) unsafe fn shift<V: Vector>(row: *mut f32, count: usize, more: f32) {
 /// # Safety
 /// As [`Vector`]; there are `count` numbers, and as much space.
 #[inline(always)]
-pub(crate) unsafe fn to_bfloat16<V: Vector>(row: *const f32, count: usize, factor: f32, out: *mut u16) {
+pub(crate) unsafe fn to_bfloat16<V: Vector, R: Rounding<V>>(
+    row: *const f32,
+    count: usize,
+    factor: f32,
+    out: *mut u16,
+) {
     let mut at = 0;
     // SAFETY: `at` and the lanes behind it stay within `count`.
     unsafe {
         let factor = V::splat(factor);
         while at + V::LANES <= count {
-            V::store_bfloat16(out.add(at), V::LANES, V::multiply(V::load(row.add(at)), factor));
+            R::store(out.add(at), V::LANES, V::multiply(V::load(row.add(at)), factor));
             at += V::LANES;
         }
         if at < count {
             let part = V::load_part(row.add(at), count - at, 0.0);
-            V::store_bfloat16(out.add(at), count - at, V::multiply(part, factor));
+            R::store(out.add(at), count - at, V::multiply(part, factor));
         }
     }
 }

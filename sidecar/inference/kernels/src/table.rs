@@ -6,7 +6,7 @@ use crate::instructions::{Instructions, InstructionsError};
 use crate::pack;
 use crate::product::{self, Product};
 use crate::row::{self, Attend};
-use crate::vector::portable;
+use crate::vector::{Stepwise, portable};
 #[cfg(target_arch = "x86_64")]
 use crate::vector::{x86_256, x86_512};
 
@@ -20,6 +20,7 @@ pub(crate) struct Table {
     pub(crate) int8: unsafe fn(&Product),
     pub(crate) layer_norm: unsafe fn(*const f32, usize, *const f32, *const f32, f32, *mut f32),
     pub(crate) activate: unsafe fn(*mut f32, usize, Activation),
+    pub(crate) activate_roughly: unsafe fn(*mut f32, usize, Activation),
     pub(crate) scale: unsafe fn(*mut f32, usize, f32),
     pub(crate) shift: unsafe fn(*mut f32, usize, f32),
     pub(crate) greatest: unsafe fn(*const f32, usize) -> f32,
@@ -67,6 +68,7 @@ macro_rules! table {
                 int8,
                 layer_norm,
                 activate,
+                activate_roughly,
                 scale,
                 shift,
                 greatest,
@@ -109,6 +111,8 @@ macro_rules! kernels {
                 row: *const f32, count: usize, gain: *const f32, bias: *const f32, epsilon: f32, out: *mut f32
             ) = row::layer_norm::<$vector>;
             fn activate(row: *mut f32, count: usize, activation: Activation) = row::activate::<$vector>;
+            fn activate_roughly(row: *mut f32, count: usize, activation: Activation) =
+                row::activate_roughly::<$vector>;
             fn scale(row: *mut f32, count: usize, factor: f32) = row::scale::<$vector>;
             fn shift(row: *mut f32, count: usize, more: f32) = row::shift::<$vector>;
             fn greatest(row: *const f32, count: usize) -> f32 = row::greatest::<$vector>;
@@ -119,12 +123,12 @@ macro_rules! kernels {
             fn softmax_weights(row: *mut f32, count: usize, padded: usize) -> f32 =
                 row::softmax_weights::<$vector>;
             fn softmax_weights_bfloat16(row: *const f32, count: usize, padded: usize, out: *mut u16) -> f32 =
-                row::softmax_weights_bfloat16::<$vector>;
+                row::softmax_weights_bfloat16::<$vector, Stepwise>;
             fn softmax_weights_times(
                 row: *mut f32, more: *const f32, factors: *const f32, count: usize
             ) -> f32 = row::softmax_weights_times::<$vector>;
             fn to_bfloat16(row: *const f32, count: usize, factor: f32, out: *mut u16) =
-                row::to_bfloat16::<$vector>;
+                row::to_bfloat16::<$vector, Stepwise>;
             fn to_bytes(row: *const f32, count: usize, most: i32, out: *mut u8) -> (f32, i32) =
                 row::to_bytes::<$vector>;
             fn to_byte_pairs(
@@ -220,6 +224,21 @@ mod x86 {
         127
     );
     product_of!(avx512_vnni, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma", x86_512::Int8);
+    /// What rounds to bfloat16, with the instruction for it.
+    mod rounding {
+        use super::*;
+
+        kernels! { @each
+            [target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+            fn to_bfloat16(row: *const f32, count: usize, factor: f32, out: *mut u16) =
+                row::to_bfloat16::<x86_512::X512, x86_512::RoundingInstruction>;
+            fn softmax_weights_bfloat16(row: *const f32, count: usize, padded: usize, out: *mut u16) -> f32 =
+                row::softmax_weights_bfloat16::<x86_512::X512, x86_512::RoundingInstruction>;
+        }
+        pub(super) const TO_BFLOAT16: unsafe fn(*const f32, usize, f32, *mut u16) = to_bfloat16;
+        pub(super) const SOFTMAX_WEIGHTS: unsafe fn(*const f32, usize, usize, *mut u16) -> f32 =
+            softmax_weights_bfloat16;
+    }
     product_of!(avx512_bf16, "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma", x86_512::Bfloat16);
 
     pub(super) static AVX2: Table = avx2::TABLE;
@@ -237,6 +256,8 @@ mod x86 {
         greatest_byte: 255,
         int8: avx512_vnni,
         bfloat16: avx512_bf16,
+        to_bfloat16: rounding::TO_BFLOAT16,
+        softmax_weights_bfloat16: rounding::SOFTMAX_WEIGHTS,
         ..avx512::TABLE
     };
 }

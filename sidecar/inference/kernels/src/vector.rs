@@ -65,6 +65,26 @@ pub(crate) trait Vector: Copy {
     unsafe fn store_bfloat16(to: *mut u16, count: usize, value: Self::F32);
 }
 
+/// How lanes are rounded to bfloat16, ties to even, and stored.
+pub(crate) trait Rounding<V: Vector> {
+    /// The first `count` lanes.
+    ///
+    /// # Safety
+    /// As [`Vector`].
+    unsafe fn store(to: *mut u16, count: usize, value: V::F32);
+}
+
+/// As every set can: [`Vector::store_bfloat16`].
+pub(crate) struct Stepwise;
+
+impl<V: Vector> Rounding<V> for Stepwise {
+    #[inline(always)]
+    unsafe fn store(to: *mut u16, count: usize, value: V::F32) {
+        // SAFETY: the caller's promise.
+        unsafe { V::store_bfloat16(to, count, value) }
+    }
+}
+
 /// A product of four bytes of a row, the same for all columns, with four bytes of each of [`Vector::LANES`]
 /// columns, added to a sum for each column. What four bytes mean differs: one float32, two bfloat16, four int8.
 ///

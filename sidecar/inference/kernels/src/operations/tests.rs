@@ -46,6 +46,18 @@ proptest! {
                     let allowed = 1e-6 * (1.0 + f64::from(x.abs()));
                     prop_assert!((f64::from(*got) - want).abs() < allowed, "{instructions} {activation:?} of {x}: {got} {want}");
                 }
+                let mut exact = row.clone();
+                kernels.activate_for(Format::Float32, activation, &mut exact);
+                prop_assert_eq!(&exact, &out);
+                for format in [Format::Bfloat16, Format::Int8] {
+                    let mut rough = row.clone();
+                    kernels.activate_for(format, activation, &mut rough);
+                    for (x, got) in row.iter().zip(&rough) {
+                        let want = exactly(activation, f64::from(*x));
+                        let allowed = 1e-4 + 3e-5 * f64::from(x.abs());
+                        prop_assert!((f64::from(*got) - want).abs() < allowed, "{instructions} {activation:?} of {x}: {got} {want}");
+                    }
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What is done to every lane of a row, or folded over all of them.
 
-use super::exponential::{exp, gelu, silu};
+use super::exponential::{exp, gelu, rough_gelu, silu};
 use crate::vector::Vector;
 
 /// What becomes of each lane. These are types rather than closures, because a closure cannot be `inline(always)`, and
@@ -38,6 +38,7 @@ macro_rules! functions {
 
 functions! {
     Map Gelu |value| gelu::<V>(value);
+    Map RoughGelu |value| rough_gelu::<V>(value);
     Map Silu |value| silu::<V>(value);
     Map Relu |value| V::maximum(value, V::splat(0.0));
     Map Times(factor) |value| V::multiply(value, V::splat(factor));

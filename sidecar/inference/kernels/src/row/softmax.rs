@@ -2,7 +2,7 @@
 
 use super::exponential::{exp, rough_exp2};
 use super::greatest;
-use crate::vector::Vector;
+use crate::vector::{Rounding, Vector};
 
 /// Replaces the first `count` numbers by e to their power, the greatest of them being e to the power of 0, and
 /// those up to `padded` by 0. Returns one over their sum.
@@ -38,7 +38,7 @@ pub(crate) unsafe fn softmax_weights<V: Vector>(row: *mut f32, count: usize, pad
 /// # Safety
 /// As [`softmax_weights`], of `row` and of `out`.
 #[inline(always)]
-pub(crate) unsafe fn softmax_weights_bfloat16<V: Vector>(
+pub(crate) unsafe fn softmax_weights_bfloat16<V: Vector, R: Rounding<V>>(
     row: *const f32,
     count: usize,
     padded: usize,
@@ -52,14 +52,14 @@ pub(crate) unsafe fn softmax_weights_bfloat16<V: Vector>(
         while at + V::LANES <= count {
             let weight = rough_exp2::<V>(V::subtract(V::load(row.add(at)), most));
             sum = V::add(sum, weight);
-            V::store_bfloat16(out.add(at), V::LANES, weight);
+            R::store(out.add(at), V::LANES, weight);
             at += V::LANES;
         }
         if at < count {
             let part = V::load_part(row.add(at), count - at, f32::NEG_INFINITY);
             let weight = rough_exp2::<V>(V::subtract(part, most));
             sum = V::add(sum, weight);
-            V::store_bfloat16(out.add(at), count - at, weight);
+            R::store(out.add(at), count - at, weight);
         }
         std::slice::from_raw_parts_mut(out.add(count), padded - count).fill(0);
         1.0 / V::sum(sum)

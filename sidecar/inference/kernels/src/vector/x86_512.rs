@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Dot, Vector, dot_of_float32, finish_bytes, prefetches};
+use super::{Dot, Rounding, Vector, dot_of_float32, finish_bytes, prefetches};
 
 /// The 512-bit vectors of x86-64.
 #[derive(Clone, Copy)]
@@ -146,6 +146,20 @@ impl Vector for X512 {
 }
 
 dot_of_float32!(X512, Float32, 12);
+
+/// Rounds in one instruction. Numbers too small for float32's full precision become zero.
+pub(crate) struct RoundingInstruction;
+
+impl Rounding<X512> for RoundingInstruction {
+    #[inline(always)]
+    unsafe fn store(to: *mut u16, count: usize, value: __m512) {
+        // SAFETY: the caller has AVX512-BF16, and places for the lanes; masked lanes are not touched.
+        unsafe {
+            let halves = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value));
+            _mm256_mask_storeu_epi16(to.cast(), mask(count), halves);
+        }
+    }
+}
 
 /// Two bfloat16 a step, in one instruction.
 pub(crate) struct Bfloat16;

@@ -215,7 +215,7 @@ impl Step<'_> {
         let inner = widen.outputs();
         widen.forward(self.lanes, inputs, tokens, wide, inner, Write::Set);
         for (place, wide) in narrow.places(inputs, tokens).zip(wide.chunks_exact_mut(inner)) {
-            narrow.kernels().activate(Activation::Gelu, wide);
+            narrow.kernels().activate_for(narrow.format(), Activation::Gelu, wide);
             place.set(wide);
         }
         narrow.forward(self.lanes, inputs, tokens, states, width, Write::Add);
