@@ -11,6 +11,10 @@ use crate::memory::Memory;
 /// The alignment in bytes: a cache line, and the widest vector.
 pub(crate) const ALIGNMENT: usize = 64;
 
+/// From so many bytes on a buffer has memory of the system to itself, zero as it comes: an allocator would write all of
+/// the zeros first, on one thread.
+const LARGE_BYTES: usize = 256 << 10;
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
@@ -50,6 +54,13 @@ impl<T: Number> Aligned<T> {
             return Self { start: NonNull::dangling(), length, arena: None, is_open: false };
         }
         let layout = Self::layout(length);
+        if layout.size() >= LARGE_BYTES
+            && let Ok(memory) = Memory::new(layout.size())
+        {
+            let start = memory.start().cast();
+            // SAFETY: the memory starts at a page, is as long, and nobody else has it; its zeros are numbers.
+            return unsafe { Self::within(start, length, Arc::new(memory)) };
+        }
         // SAFETY: the layout is not empty, because neither the length nor the size of a number is zero.
         let start = unsafe { alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start.cast::<T>()) else { handle_alloc_error(layout) };
@@ -173,7 +184,7 @@ mod tests {
 
     #[test]
     fn every_length_is_aligned_and_zero() {
-        for length in [0, 1, 15, 16, 1000] {
+        for length in [0, 1, 15, 16, 1000, LARGE_BYTES / 4, LARGE_BYTES] {
             let buffer = Aligned::<f32>::zeroed(length);
             assert_eq!(buffer.len(), length);
             assert!(length == 0 || (buffer.as_ptr() as usize).is_multiple_of(ALIGNMENT));

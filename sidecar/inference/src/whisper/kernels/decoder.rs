@@ -1,6 +1,8 @@
 //! The decoder's weights, and a window's keys and values as it reads them.
 
-use ostler_kernels::{Format, Inputs, Kernels, KeyValues, Lanes, LayerNorm, Linear, Numbers, Rows, Write};
+use ostler_kernels::{
+    Aligned, Format, Inputs, Kernels, KeyValues, Lanes, LayerNorm, Linear, Numbers, Rows, Write,
+};
 
 use super::encoder::States;
 use super::layer_weights::LayerWeights;
@@ -141,7 +143,7 @@ impl Decoder {
     ) -> Result<WindowMemory, EngineError> {
         let width = self.width;
         let stride = 2 * width;
-        let mut projected = vec![0.0; states.count * stride];
+        let mut projected = Aligned::<f32>::zeroed(states.count * stride);
         let mut scratch: Vec<Inputs> = (0..lanes.threads()).map(|_| Inputs::new(BLOCK, width)).collect();
         let layers = self.layers.iter().map(|layer| {
             control.check()?;

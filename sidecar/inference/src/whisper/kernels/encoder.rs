@@ -4,8 +4,8 @@
 //! feed-forward part and the next layer's projections without leaving a processor's cache.
 
 use ostler_kernels::{
-    Activation, AttentionScratch, Format, Frames, Inputs, Kernels, KeyValues, Lanes, LayerNorm, Linear,
-    Numbers, Rows, Write,
+    Activation, Aligned, AttentionScratch, Format, Frames, Inputs, Kernels, KeyValues, Lanes, LayerNorm,
+    Linear, Numbers, Rows, Write,
 };
 
 use super::layer_weights::LayerWeights;
@@ -49,7 +49,7 @@ struct EncoderLayer {
 
 /// States of a window, row after row.
 pub(super) struct States {
-    pub(super) numbers: Vec<f32>,
+    pub(super) numbers: Aligned<f32>,
     pub(super) count: usize,
 }
 
@@ -58,7 +58,7 @@ struct BlockScratch {
     inputs: Inputs,
     /// One row on its way into a layer.
     row: Vec<f32>,
-    wide: Vec<f32>,
+    wide: Aligned<f32>,
 }
 
 impl Encoder {
@@ -118,15 +118,15 @@ impl Encoder {
         let mut states = self.convolve(lanes, mel);
         let (width, kernels) = (self.width, self.first.kernels());
         let count = states.len() / width;
-        let mut projected = vec![0.0; count * 3 * width];
-        let mut seen = vec![0.0; count * width];
+        let mut projected = Aligned::<f32>::zeroed(count * 3 * width);
+        let mut seen = Aligned::<f32>::zeroed(count * width);
         let head_width = width / self.heads;
         let mut memory = KeyValues::new(kernels, self.attention, self.heads, head_width, count);
         let mut scratch: Vec<BlockScratch> = (0..lanes.threads())
             .map(|_| BlockScratch {
                 inputs: Inputs::new(BLOCK, width.max(self.feed_forward)),
                 row: vec![0.0; width],
-                wide: vec![0.0; BLOCK * self.feed_forward],
+                wide: Aligned::zeroed(BLOCK * self.feed_forward),
             })
             .collect();
         let mut attention: Vec<AttentionScratch> = (0..lanes.threads())
@@ -163,19 +163,28 @@ impl Encoder {
     }
 
     /// The two convolutions with the positions added: half as many rows of states as frames.
-    fn convolve(&self, lanes: &Lanes<'_>, mel: &[f32]) -> Vec<f32> {
+    fn convolve(&self, lanes: &Lanes<'_>, mel: &[f32]) -> Aligned<f32> {
         let (width, kernels) = (self.width, self.first.kernels());
         let count = mel.len() / self.bands;
         let format = self.first.format();
         // A frame of silence before the first and after the last.
         let mut sound = Frames::zeroed(kernels, format, count + 2, self.bands);
-        let mut frame = vec![0.0; self.bands];
-        for (index, mut place) in sound.blocks_mut(1, 1).take(count).enumerate() {
-            for (number, band) in frame.iter_mut().zip(mel.chunks_exact(count)) {
-                *number = band[index];
+        let mut turned: Vec<Vec<f32>> =
+            (0..lanes.threads()).map(|_| vec![0.0; FRAME_BLOCK * self.bands]).collect();
+        let blocks = sound.blocks_mut(1, FRAME_BLOCK).enumerate();
+        let blocks: Vec<_> = blocks.take(count.div_ceil(FRAME_BLOCK)).collect();
+        lanes.for_each_with(blocks, &mut turned, |(block, mut places), turned| {
+            let first = block * FRAME_BLOCK;
+            let frames = FRAME_BLOCK.min(count - first);
+            for (band, numbers) in mel.chunks_exact(count).enumerate() {
+                for (frame, number) in turned.chunks_exact_mut(self.bands).zip(&numbers[first..][..frames]) {
+                    frame[band] = *number;
+                }
             }
-            place.set(0, &frame);
-        }
+            for (index, frame) in turned.chunks_exact(self.bands).take(frames).enumerate() {
+                places.set(index, frame);
+            }
+        });
         let mut between = Frames::zeroed(kernels, format, count + 2, width);
         let mut scratch: Vec<Vec<f32>> =
             (0..lanes.threads()).map(|_| vec![0.0; FRAME_BLOCK * width]).collect();
@@ -186,16 +195,16 @@ impl Encoder {
             let rows = &mut rows[..FRAME_BLOCK.min(count - first) * width];
             self.first.forward_overlapping(&sound, first, 1, rows.len() / width, rows, width);
             for (index, row) in rows.chunks_exact_mut(width).enumerate() {
-                kernels.activate(Activation::Gelu, row);
+                kernels.activate_for(format, Activation::Gelu, row);
                 places.set(index, row);
             }
         });
-        let mut states = vec![0.0; count / 2 * width];
+        let mut states = Aligned::<f32>::zeroed(count / 2 * width);
         let blocks: Vec<_> = states.chunks_mut(FRAME_BLOCK * width).enumerate().collect();
         lanes.for_each(blocks, |(block, rows)| {
             let first = block * FRAME_BLOCK;
             self.second.forward_overlapping(&between, 2 * first, 2, rows.len() / width, rows, width);
-            kernels.activate(Activation::Gelu, rows);
+            kernels.activate_for(format, Activation::Gelu, rows);
             for (number, position) in rows.iter_mut().zip(&self.positions[first * width..]) {
                 *number += position;
             }
@@ -296,7 +305,7 @@ impl EncoderLayer {
         self.widen.forward_here(&scratch.inputs, rows, wide, inner, Write::Set);
         let places = self.narrow.places(&mut scratch.inputs, rows);
         for (place, row) in places.zip(wide.chunks_exact_mut(inner)) {
-            kernels.activate(Activation::Gelu, row);
+            kernels.activate_for(self.narrow.format(), Activation::Gelu, row);
             place.set(row);
         }
         self.narrow.forward_here(&scratch.inputs, rows, states, width, Write::Add);
