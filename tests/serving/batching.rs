@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use ostler_test_hub::models;
 use serde_json::{Value, json};
 
+use crate::Failure;
 use crate::arguments::Arguments;
 use crate::clients::{ask, translation};
 use crate::row::Row;
 use crate::sidecar::Sidecar;
-use crate::{Failure, models};
 
 const CLIENTS: usize = 16;
 /// As deep as opus-mt models.

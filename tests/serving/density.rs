@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ostler_test_hub::models;
 use ostler_tests::percentile::{percentile, sorted};
 use rand::SeedableRng;
 use rand::distr::Distribution;
@@ -9,11 +10,11 @@ use rand::distr::weighted::WeightedIndex;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
+use crate::Failure;
 use crate::arguments::Arguments;
 use crate::clients::{ask, translation};
 use crate::row::Row;
 use crate::sidecar::Sidecar;
-use crate::{Failure, models};
 
 const MODELS: usize = 25;
 const VERSIONS: usize = 2;

@@ -7,7 +7,6 @@ mod batching;
 mod clients;
 mod density;
 mod instances;
-mod models;
 mod neighbours;
 mod pipeline;
 mod row;

@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
+use ostler_test_hub::models;
 use reqwest::Client;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use crate::Failure;
 use crate::arguments::Arguments;
 use crate::clients::{Seen, ask, translation};
 use crate::row::Row;
 use crate::sidecar::Sidecar;
-use crate::{Failure, models};
 
 /// Layers of the model that is asked all the time, and of the one that is loaded.
 const SMALL: usize = 2;

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use ostler_test_hub::models;
 use ostler_tests::machine::Memory;
 use reqwest::Client;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
+use crate::Failure;
 use crate::arguments::Arguments;
 use crate::clients::translation;
 use crate::row::Row;
 use crate::sidecar::Sidecar;
-use crate::{Failure, models};
 
 /// Layers that make the file as large as that of an opus-mt pair is in 16 bits.
 const LAYERS: usize = 10;

@@ -33,6 +33,15 @@ pub enum TestHubError {
     /// The repository was never pushed.
     #[error("repository {0:?} does not exist; push it first")]
     UnknownRepository(String),
+    /// A model could not be made.
+    #[error("cannot write a model into {}", folder.display())]
+    Model {
+        /// Its folder.
+        folder: PathBuf,
+        /// What failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Serving ended with an error.
     #[error("serving failed")]
     Serve(#[source] std::io::Error),

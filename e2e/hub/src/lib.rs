@@ -21,6 +21,7 @@ mod error;
 mod fault;
 mod hub;
 mod log;
+pub mod models;
 mod repository;
 mod route;
 mod serve;

@@ -1,4 +1,4 @@
-//! Translation models of any size, with random weights: what they answer is noise, what it costs is not.
+//! Repositories of translation models of any size, with random weights: what they answer is noise, what it costs is not.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{TensorView, serialize_to_file};
 use serde_json::{Value, json};
 
-use crate::Failure;
+use crate::error::TestHubError;
 
 /// The numbers of a token, as opus-mt models have.
 const WIDTH: usize = 512;
@@ -20,9 +20,20 @@ const INNER: usize = 2048;
 /// Bytes of one number in the file.
 const BYTES: usize = 2;
 
-/// Writes a model with so many layers in its encoder and its decoder; one takes 15 MB.
-pub(crate) fn write(folder: &Path, layers: usize) -> Result<PathBuf, Failure> {
-    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/opus-mt-en-de");
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Writes a model with so many layers in its encoder and its decoder into a folder, which it gives back; one takes 15 MB.
+///
+/// # Errors
+/// Where the folder cannot be written to, or the example that the vocabulary is taken from is not there.
+pub fn write(folder: &Path, layers: usize) -> Result<PathBuf, TestHubError> {
+    let failed = |source| TestHubError::Model { folder: folder.to_owned(), source };
+    write_files(folder, layers).map_err(failed)?;
+    Ok(folder.to_owned())
+}
+
+fn write_files(folder: &Path, layers: usize) -> Result<(), Failure> {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/opus-mt-en-de");
     fs::create_dir_all(folder)?;
     for name in ["source.spm", "target.spm", "vocab.json", "tokenizer_config.json"] {
         fs::copy(template.join(name), folder.join(name))?;
@@ -45,8 +56,7 @@ pub(crate) fn write(folder: &Path, layers: usize) -> Result<PathBuf, Failure> {
     generation["num_beams"] = json!(1);
     generation["max_length"] = json!(24);
     fs::write(folder.join("generation_config.json"), generation.to_string())?;
-    weights(&folder.join("model.safetensors"), vocabulary, layers)?;
-    Ok(folder.to_owned())
+    weights(&folder.join("model.safetensors"), vocabulary, layers)
 }
 
 fn weights(path: &Path, vocabulary: usize, layers: usize) -> Result<(), Failure> {
