@@ -1,7 +1,8 @@
 //! Audio files to samples: any container that OpenAI's endpoints take, to mono at 16 kHz.
 //!
 //! Bytes come from outside, so nothing here trusts them: rates and channel counts are bounded before anything is
-//! sized by them, samples are counted while they are decoded, and a decoder that panics fails the one file.
+//! sized by them, samples are counted while they are decoded, a decoder that panics fails the one file, and a file that
+//! nobody waits for any more is decoded no further.
 
 mod aac;
 mod error;
@@ -53,18 +54,35 @@ pub struct Pcm {
 /// # Errors
 /// [`AudioError`], which names the container or codec where one is not supported, or the limit that was passed.
 pub fn decode(bytes: &[u8], limits: &AudioLimits) -> Result<Pcm, AudioError> {
-    // Decoders are large and parse what strangers send; a bug in one must not take the process along.
-    catch_unwind(AssertUnwindSafe(|| decode_unguarded(bytes, limits))).unwrap_or(Err(AudioError::Panicked))
+    decode_unless(bytes, limits, &|| false)
 }
 
-fn decode_unguarded(bytes: &[u8], limits: &AudioLimits) -> Result<Pcm, AudioError> {
+/// The same, until `is_unwanted`, which is asked before each packet.
+///
+/// # Errors
+/// As [`decode`], and [`AudioError::Cancelled`].
+pub fn decode_unless(
+    bytes: &[u8],
+    limits: &AudioLimits,
+    is_unwanted: &dyn Fn() -> bool,
+) -> Result<Pcm, AudioError> {
+    // Decoders are large and parse what strangers send; a bug in one must not take the process along.
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode_unguarded(bytes, limits, is_unwanted)));
+    decoded.unwrap_or(Err(AudioError::Panicked))
+}
+
+fn decode_unguarded(
+    bytes: &[u8],
+    limits: &AudioLimits,
+    is_unwanted: &dyn Fn() -> bool,
+) -> Result<Pcm, AudioError> {
     if bytes.is_empty() {
         return Err(AudioError::Empty);
     }
     let mut source = Source::open(bytes)?;
     let mut resampler = None;
     let mut interleaved = Vec::new();
-    while let Some(spec) = source.next(&mut interleaved)? {
+    while let Some(spec) = source.next(&mut interleaved, is_unwanted)? {
         let resampler = match &mut resampler {
             Some(resampler) => resampler,
             None => resampler.insert(MonoResampler::new(spec, limits.max_seconds)?),

@@ -276,6 +276,12 @@ impl From<AudioError> for ApiError {
             AudioError::TooLong { max_seconds } => {
                 Self::TooLarge { what: "the audio", limit: format!("{max_seconds} s; split it") }
             }
+            AudioError::TooManySamples { most } => {
+                let limit = format!("{most} samples over all channels; send a lower rate or fewer channels");
+                Self::TooLarge { what: "the audio", limit }
+            }
+            // As with an engine's: whoever reads this was cut off by the shutdown.
+            AudioError::Cancelled => Self::ShuttingDown,
             error => Self::UnusableAudio { reason: error.reason(), message: error.to_string() },
         }
     }

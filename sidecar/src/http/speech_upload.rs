@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use ostler_inference::audio::{self, AudioLimits};
+use tokio_util::sync::CancellationToken;
 
 use super::admission::Permit;
 use super::api::Api;
@@ -55,17 +56,19 @@ pub(super) async fn receive(
 }
 
 /// Decodes the file where it blocks nobody. The room of the upload is given back with the file, that of the
-/// samples is held as long as they are.
+/// samples is held as long as they are. Dropping the future, as happens when the client goes away, stops the decoding.
 ///
 /// # Errors
 /// Where it is no audio, or too much of it.
 pub(super) async fn decode(api: &Api, file: Bytes, room: Permit) -> Result<(Arc<[f32]>, Permit), ApiError> {
     let decoder = api.admission.decoder().await?;
     let limits = AudioLimits { max_seconds: f64::from(api.app.limits.audio_seconds) };
+    let unwanted = CancellationToken::new();
+    let _stop_when_dropped = unwanted.clone().drop_guard();
     let decoded = tokio::task::spawn_blocking(move || {
-        let pcm = audio::decode(&file, &limits);
+        let pcm = audio::decode_unless(&file, &limits, &|| unwanted.is_cancelled());
         drop((file, room));
-        // The permit goes along, so that a decoding whose client is gone still counts until it ends.
+        // The permit goes along, so that a decoding whose client is gone still counts until it has stopped.
         pcm.map(|pcm| (Arc::<[f32]>::from(pcm.samples), decoder))
     });
     let (samples, decoder) = decoded.await.map_err(|_| ApiError::Internal)??;

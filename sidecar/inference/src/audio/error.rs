@@ -59,6 +59,12 @@ pub enum AudioError {
         /// The limit in seconds.
         max_seconds: f64,
     },
+    /// The file decodes to more numbers than the longest clip needs, at a high rate or on many channels.
+    #[error("the audio has more than {most} samples over all channels; send a lower rate or fewer channels")]
+    TooManySamples {
+        /// The limit.
+        most: u64,
+    },
     /// The file is well-formed and silent in the strict sense: it has no samples.
     #[error("the audio has no samples")]
     NoSamples,
@@ -68,6 +74,9 @@ pub enum AudioError {
     /// A decoder ran into a bug.
     #[error("a decoder failed on this audio")]
     Panicked,
+    /// Nobody waits for the samples any more.
+    #[error("the decoding was cancelled")]
+    Cancelled,
 }
 
 impl AudioError {
@@ -77,6 +86,10 @@ impl AudioError {
     pub(super) const MOST_RATE: u32 = 768_000;
     /// More channels than any recording has.
     pub(super) const MOST_CHANNELS: usize = 64;
+    /// The numbers of a second of the longest clip, over all channels: stereo at 48 kHz.
+    pub(super) const NUMBERS_PER_SECOND: f64 = 96_000.0;
+    /// Short clips may be in as many numbers as one of so many seconds, so that those on many channels are heard too.
+    pub(super) const SECONDS_OF_NUMBERS: f64 = 600.0;
 
     /// One word for answers and metrics.
     #[must_use]
@@ -92,6 +105,8 @@ impl AudioError {
             }
             Self::NotFinite => "InvalidSamples",
             Self::TooLong { .. } => "AudioTooLong",
+            Self::TooManySamples { .. } => "TooManySamples",
+            Self::Cancelled => "Cancelled",
         }
     }
 }

@@ -14,8 +14,11 @@ const CHUNK: usize = 4096;
 pub(super) struct MonoResampler {
     spec: Spec,
     max_frames: u64,
+    max_numbers: u64,
     max_seconds: f64,
     frames: u64,
+    /// Of all channels.
+    numbers: u64,
     output: Vec<f32>,
     /// `None` where the file is at 16 kHz already and its samples pass untouched.
     fft: Option<Pending>,
@@ -45,7 +48,18 @@ impl MonoResampler {
             Some(Pending { resampler, input: Vec::new(), block })
         };
         let max_frames = (max_seconds * f64::from(spec.sample_rate)) as u64;
-        Ok(Self { spec, max_frames, max_seconds, frames: 0, output: Vec::new(), fft })
+        let seconds_of_numbers = max_seconds.max(AudioError::SECONDS_OF_NUMBERS);
+        let max_numbers = (seconds_of_numbers * AudioError::NUMBERS_PER_SECOND) as u64;
+        Ok(Self {
+            spec,
+            max_frames,
+            max_numbers,
+            max_seconds,
+            frames: 0,
+            numbers: 0,
+            output: Vec::new(),
+            fft,
+        })
     }
 
     pub(super) fn spec(&self) -> Spec {
@@ -63,6 +77,11 @@ impl MonoResampler {
         self.frames += (interleaved.len() / spec.channels) as u64;
         if self.frames > self.max_frames {
             return Err(AudioError::TooLong { max_seconds: self.max_seconds });
+        }
+        // A small file may unpack to hours at a rate and on channels that nobody records speech with.
+        self.numbers += interleaved.len() as u64;
+        if self.numbers > self.max_numbers {
+            return Err(AudioError::TooManySamples { most: self.max_numbers });
         }
         let share = 1.0 / spec.channels as f32;
         let mono = interleaved

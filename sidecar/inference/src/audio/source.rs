@@ -70,8 +70,15 @@ impl<'a> Source<'a> {
     ///
     /// A packet that cannot be decoded is left out, as players do: the first ones of a cut MP3 never can. Where
     /// most of them cannot, the file is damaged.
-    pub(super) fn next(&mut self, interleaved: &mut Vec<f32>) -> Result<Option<Spec>, AudioError> {
+    pub(super) fn next(
+        &mut self,
+        interleaved: &mut Vec<f32>,
+        is_unwanted: &dyn Fn() -> bool,
+    ) -> Result<Option<Spec>, AudioError> {
         loop {
+            if is_unwanted() {
+                return Err(AudioError::Cancelled);
+            }
             let packet = match self.format.next_packet() {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return self.end(),

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use super::*;
 
 /// A WAV file of 16-bit samples.
@@ -75,8 +77,9 @@ fn channels_are_averaged() {
     assert_eq!(pcm.samples, [200.0 / 32768.0, 0.0]);
 }
 
+/// Row 37: nothing to hear, no rate, no numbers.
 #[test]
-fn what_no_recording_has_is_refused_at_once() {
+fn row_37_what_no_recording_has_is_refused_at_once() {
     let float = |sample: f32| wav_of(3, 32, 16_000, 1, &sample.to_le_bytes().repeat(100));
     for (bytes, reason) in [
         (vec![], "EmptyAudio"),
@@ -89,14 +92,30 @@ fn what_no_recording_has_is_refused_at_once() {
         (float(f32::NAN), "InvalidSamples"),
         (float(f32::INFINITY), "InvalidSamples"),
     ] {
+        let started = Instant::now();
         let error = decoded(&bytes).expect_err(reason);
         assert_eq!(error.reason(), reason, "{error}");
+        assert!(started.elapsed() < Duration::from_millis(50), "{reason} took {:?}", started.elapsed());
     }
     assert!(decoded(&float(0.5)).is_ok());
 }
 
+/// Row 40, while a clip is decoded: it stops at the next packet.
 #[test]
-fn the_limit_holds_while_decoding() {
+fn row_40_a_clip_that_nobody_waits_for_is_decoded_no_further() {
+    let bytes = wav(16_000, 1, &sine(16_000, 1_000_000));
+    let asked = std::cell::Cell::new(0);
+    let is_unwanted = || {
+        asked.set(asked.get() + 1);
+        asked.get() > 3
+    };
+    let error = decode_unless(&bytes, &AudioLimits::default(), &is_unwanted).expect_err("cancelled");
+    assert_eq!((error.reason(), asked.get()), ("Cancelled", 4));
+}
+
+/// Row 35.
+#[test]
+fn row_35_the_limit_holds_while_decoding() {
     let bytes = wav(8_000, 1, &vec![0; 80_001]);
     let error = decode(&bytes, &AudioLimits { max_seconds: 10.0 }).expect_err("too long");
     assert_eq!(error.to_string(), "the audio is longer than the limit of 10 s; split it");

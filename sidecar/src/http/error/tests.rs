@@ -84,6 +84,13 @@ fn every_error() -> Vec<(ApiError, u16, &'static str, &'static str, Option<&'sta
             None,
         ),
         (
+            AudioError::TooManySamples { most: 1 }.into(),
+            413,
+            "invalid_request_error",
+            "content_too_large",
+            None,
+        ),
+        (
             ApiError::UnknownModel { message: text("m") },
             404,
             "invalid_request_error",
