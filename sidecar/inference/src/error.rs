@@ -59,6 +59,24 @@ pub enum LoadError {
         /// The dimensions in the file.
         found: Vec<usize>,
     },
+    /// A tensor holds NaN or infinity, which a format of fewer bits or a layer after it might hide from the first job.
+    #[error("{file}: the tensor {tensor:?} holds numbers that are NaN or infinite")]
+    NotFinite {
+        /// The file's name.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// A tensor's numbers are whole ones: a form of weights that nothing here computes with.
+    #[error("{file}: the tensor {tensor:?} holds numbers of the format {found}, and weights are floats")]
+    WrongFormat {
+        /// The file's name.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+        /// The format as safetensors names it.
+        found: &'static str,
+    },
     /// A sound model that this program, or this machine, does not run.
     #[error("{0}")]
     Incompatible(String),
@@ -97,7 +115,9 @@ impl LoadError {
             Self::MissingTensor { .. }
             | Self::UnexpectedTensor { .. }
             | Self::WrongShape { .. }
+            | Self::WrongFormat { .. }
             | Self::Incompatible(_) => "Incompatible",
+            Self::NotFinite { .. } => "NotFinite",
             Self::Memory { .. } => "OutOfMemory",
             Self::Compute(_) => "LoadFailed",
         }
@@ -112,6 +132,8 @@ impl LoadError {
             | Self::MissingTensor { file, .. }
             | Self::UnexpectedTensor { file, .. }
             | Self::WrongShape { file, .. }
+            | Self::WrongFormat { file, .. }
+            | Self::NotFinite { file, .. }
             | Self::Unsafe { file, .. } => *file = format!("{folder}/{file}"),
             Self::Incompatible(message) => *message = format!("{folder}/{message}"),
             Self::Unverified(_) | Self::Memory { .. } | Self::Compute(_) => {}

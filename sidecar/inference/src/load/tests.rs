@@ -1,6 +1,7 @@
 use super::*;
 
 mod packed;
+mod tensors;
 
 fn options(dtype: Dtype) -> LoadOptions {
     LoadOptions {

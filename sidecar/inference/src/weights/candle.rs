@@ -16,7 +16,7 @@ impl Weights {
             return Ok(Tensor::zeros((), DType::F32, &Device::Cpu)?.broadcast_as(shape)?);
         }
         let mut numbers = Vec::with_capacity(count);
-        file.read(info, 0..count, 1, &mut Default::default(), &mut |piece, _| {
+        file.read((name, info), 0..count, 1, &mut Default::default(), &mut |piece, _| {
             numbers.extend_from_slice(piece);
         })?;
         Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?)

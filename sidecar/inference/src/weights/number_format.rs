@@ -64,6 +64,12 @@ impl NumberFormat {
         }
     }
 
+    /// Whether its numbers have fractions, as weights do.
+    #[must_use]
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::Bf16)
+    }
+
     /// Bytes of one number.
     #[must_use]
     pub fn size(self) -> usize {

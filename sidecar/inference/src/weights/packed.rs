@@ -30,6 +30,7 @@ pub struct Part {
 struct Rows<'a> {
     /// Which of the layer they are.
     place: Range<usize>,
+    tensor: &'a str,
     file: &'a WeightFile,
     info: &'a TensorInfo,
 }
@@ -72,7 +73,7 @@ impl Weights {
         let numbers = kept.start * row..kept.end * row;
         self.numbers(&format!("{name} {shape:?} {kept:?}"), numbers.len() as u64, &mut |out| {
             let mut at = 0;
-            file.read(info, numbers.clone(), 1, &mut Space::default(), &mut |piece, _| {
+            file.read((name, info), numbers.clone(), 1, &mut Space::default(), &mut |piece, _| {
                 out[at..at + piece.len()].copy_from_slice(piece);
                 at += piece.len();
             })
@@ -210,7 +211,7 @@ impl Weights {
             let place = first..first + dimensions.first().copied().unwrap_or_default();
             first = place.end;
             let _ = write!(what, " {tensor} {dimensions:?}");
-            rows.push(Rows { place, file, info });
+            rows.push(Rows { place, tensor, file, info });
         }
         let place = self.claim(&what, shape.bytes(), |arena| LinearBuilder::within(shape, arena));
         if self.filling() == Filling::Measured {
@@ -228,7 +229,7 @@ impl Weights {
         for Bias { place, tensor, shape } in biases {
             let (file, info) = self.take(tensor, shape)?;
             let mut at = place.start;
-            file.read(info, 0..place.len(), 1, &mut Space::default(), &mut |piece, _| {
+            file.read((tensor, info), 0..place.len(), 1, &mut Space::default(), &mut |piece, _| {
                 out[at..at + piece.len()].copy_from_slice(piece);
                 at += piece.len();
             })?;
@@ -276,14 +277,14 @@ fn read_block(
     space: &mut Space,
 ) -> Result<(), LoadError> {
     let wanted = block.rows();
-    for Rows { place, file, info } in rows {
+    for Rows { place, tensor, file, info } in rows {
         let own = wanted.start.max(place.start)..wanted.end.min(place.end);
         if own.is_empty() || inputs == 0 {
             continue;
         }
         let mut row = own.start;
         let numbers = (own.start - place.start) * inputs..(own.end - place.start) * inputs;
-        file.read(info, numbers, inputs, space, &mut |piece, turned| {
+        file.read((tensor, info), numbers, inputs, space, &mut |piece, turned| {
             for numbers in piece.chunks_exact(inputs) {
                 match turn {
                     Some([channels, taken]) => {

@@ -32,11 +32,11 @@ pub(super) struct WeightFile {
 }
 
 impl WeightFile {
-    /// Reads some numbers of a tensor and gives them to `take`, at most [`PIECE`] and whole rows of `row` numbers at a
-    /// time, or one row where that is longer.
+    /// Reads some numbers of the tensor of a name and gives them to `take`, at most [`PIECE`] and whole rows of `row`
+    /// numbers at a time, or one row where that is longer. All of them must be numbers.
     pub(super) fn read(
         &self,
-        info: &TensorInfo,
+        (tensor, info): (&str, &TensorInfo),
         numbers: Range<usize>,
         row: usize,
         space: &mut Space,
@@ -54,6 +54,10 @@ impl WeightFile {
                 .map_err(|source| LoadError::io(&self.name, source))?;
             space.numbers.clear();
             info.format.decode(&space.bytes, &mut space.numbers);
+            // Without a branch for each number this costs little beside reading it.
+            if !space.numbers.iter().fold(true, |are_finite, number| are_finite & number.is_finite()) {
+                return Err(LoadError::NotFinite { file: self.name.clone(), tensor: tensor.to_owned() });
+            }
             take(&space.numbers, &mut space.turned);
             at += count;
         }

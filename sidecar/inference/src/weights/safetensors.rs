@@ -256,7 +256,7 @@ impl Weights {
         digest.finalize().into()
     }
 
-    /// Finds a tensor, checks its dimensions, and remembers that it is used.
+    /// Finds a tensor, checks its dimensions and number format, and remembers that it is used.
     pub(super) fn take(&self, name: &str, shape: &[usize]) -> Result<(&WeightFile, &TensorInfo), LoadError> {
         let Some((file, info)) = self.tensors.get(name) else {
             let file = self.files.first().map_or(files::SINGLE_SAFETENSORS, |file| &file.name);
@@ -269,6 +269,14 @@ impl Weights {
                 tensor: name.to_owned(),
                 expected: shape.to_vec(),
                 found: info.shape.clone(),
+            });
+        }
+        // Whole numbers are weights in a form that needs more than the numbers, such as the scales of a quantised model.
+        if !info.format.is_float() {
+            return Err(LoadError::WrongFormat {
+                file: file.name.clone(),
+                tensor: name.to_owned(),
+                found: info.format.safetensors_name(),
             });
         }
         self.state(|state| state.taken.insert(name.to_owned()));
