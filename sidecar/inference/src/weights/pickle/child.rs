@@ -20,6 +20,8 @@ const PROCESSOR_SECONDS: u64 = 600;
 const EXTRA_FILE_BYTES: u64 = 64 << 20;
 /// The files that the child may have open.
 const OPEN_FILES: u64 = 32;
+/// Whom the kernel ends first when memory runs out: the greatest number, whatever others take.
+const FIRST_TO_GO: &str = "1000";
 
 /// How a conversion went.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,8 +34,8 @@ pub(super) enum Report {
 }
 
 /// Converts `input` into `output` in a process that is made for it, after giving up what it does not need:
-/// new privileges, memory, processor time, files. Every failure is told on the standard output, as the parent
-/// reads it (see [`super::PicklePolicy::Child`]).
+/// new privileges, memory, processor time, files, and its life when memory runs out. Every failure is told on the
+/// standard output, as the parent reads it (see [`super::PicklePolicy::Child`]).
 #[must_use]
 pub fn run_child(input: &Path, output: &Path) -> ExitCode {
     let report = match confine(input) {
@@ -52,6 +54,8 @@ pub fn run_child(input: &Path, output: &Path) -> ExitCode {
 
 fn confine(input: &Path) -> std::io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
+    // The server, which may take far more, is not to go in its place. A kernel without such a file chooses by itself.
+    let _ = std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
     let file_bytes = std::fs::metadata(input)?.len().saturating_add(EXTRA_FILE_BYTES);
     let limits = [
         (Resource::As, ADDRESS_SPACE_BYTES),
