@@ -7,6 +7,7 @@ mod collecting;
 mod disk;
 mod downloads;
 mod huggingface_hub;
+mod killed;
 mod processes;
 mod random;
 mod scrubbing;
