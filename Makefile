@@ -30,8 +30,10 @@ demo-down: ## Remove everything that the demo made.
 test: prerequisites ## Run everything: lints, unit, property, control plane and whole cluster tests.
 	@scripts/test.sh
 
-soak: prerequisites ## Look at every state of the model manager's small worlds, and play long random histories in larger ones.
+soak: prerequisites ## Look at every state of the model manager's small worlds, play long random histories, and break things for longer.
 	OSTLER_SOAK=1 cargo test --release -p ostler-sidecar --lib residency -- --nocapture
+	OSTLER_SOAK=1 cargo test --release -p ostler-sidecar --test faults -- --nocapture --test-threads 1
+	OSTLER_SOAK=1 cargo test --release -p ostler-artifacts --test fetching killed -- --nocapture
 
 bench: prerequisites ## Measure the models against CTranslate2, faster-whisper, torch and whisper.cpp, and write docs/benchmarks.md.
 	@# BENCH takes more options: make bench BENCH="--rows whisper-int8 --repetitions 3"

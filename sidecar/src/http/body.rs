@@ -114,8 +114,9 @@ mod tests {
         assert!(started.elapsed() <= DRAIN + Duration::from_secs(1));
     }
 
+    /// Row 39.
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stands_still_or_trickles_is_given_up() {
+    async fn row_39_a_body_that_stands_still_or_trickles_is_given_up() {
         for body in [
             slow(2, 10, Duration::from_secs(31)),
             slow(usize::MAX, 1, Duration::from_secs(1)),

@@ -180,8 +180,9 @@ mod tests {
         stream.write_all(head.as_bytes()).await.unwrap();
     }
 
+    /// Row 39.
     #[tokio::test]
-    async fn a_head_that_never_ends_is_cut_off_while_others_are_served() {
+    async fn row_39_a_head_that_never_ends_is_cut_off_while_others_are_served() {
         let bounds = ServerBounds { head_time: Duration::from_millis(200), ..ServerBounds::default() };
         let running = start(router(), bounds).await;
         let mut silent = TcpStream::connect(running.address).await.unwrap();
@@ -218,8 +219,9 @@ mod tests {
         running.task.await.unwrap();
     }
 
+    /// Row 39.
     #[tokio::test]
-    async fn silent_connections_over_every_place_delay_the_honest_ones_only_for_a_while() {
+    async fn row_39_silent_connections_over_every_place_delay_the_honest_ones_only_for_a_while() {
         let head_time = Duration::from_millis(200);
         let bounds = ServerBounds { connections: 50, head_time, ..ServerBounds::default() };
         let running = start(router(), bounds).await;
@@ -236,8 +238,9 @@ mod tests {
         running.task.await.unwrap();
     }
 
+    /// Row 39.
     #[tokio::test]
-    async fn a_client_that_stops_reading_loses_its_place() {
+    async fn row_39_a_client_that_stops_reading_loses_its_place() {
         let large = Router::new().route("/", get(|| async { vec![b'x'; 64 << 20] }));
         let bounds = ServerBounds {
             connections: 1,

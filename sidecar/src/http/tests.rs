@@ -472,8 +472,9 @@ async fn until(condition: impl Fn() -> bool) {
     panic!("it never came true");
 }
 
+/// Row 40.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_goes_away_stops_its_job() {
+async fn row_40_a_client_that_goes_away_stops_its_job() {
     let (state, loader) = state(plan(), Limits::default());
     let (router, status) = (app(state.clone()), status_app(state));
     let request = tokio::spawn(router.clone().oneshot(transcribe(&[("prompt", "wait")])));
@@ -515,8 +516,9 @@ async fn a_transcript_is_sent_while_it_is_made() {
     assert_eq!((late.len(), late[1]["error"]["code"].as_str()), (2, Some("compute_failed")));
 }
 
+/// Row 40.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_leaves_a_stream_stops_its_job_and_gives_its_place_back() {
+async fn row_40_a_client_that_leaves_a_stream_stops_its_job_and_gives_its_place_back() {
     let limits = Limits { concurrent_requests: 1, ..Limits::default() };
     let (router, loader) = with_limits(limits);
     let request = transcribe(&[("stream", "true"), ("prompt", "wait")]);
@@ -551,8 +553,9 @@ async fn on_the_wire(request: Request) -> Vec<u8> {
     bytes
 }
 
+/// Row 40.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_closed_connection_stops_its_job_and_gives_its_place_back_at_every_stage() {
+async fn row_40_a_closed_connection_stops_its_job_and_gives_its_place_back_at_every_stage() {
     let (router, loader) = with_limits(Limits { concurrent_requests: 1, ..Limits::default() });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -586,8 +589,9 @@ async fn a_closed_connection_stops_its_job_and_gives_its_place_back_at_every_sta
     serving.await.unwrap();
 }
 
+/// Row 41.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn health_answers_while_every_place_is_taken_ten_times_over() {
+async fn row_41_health_answers_while_every_place_is_taken_ten_times_over() {
     let limits = Limits { concurrent_requests: 8, ..Limits::default() };
     let (state, loader) = state(plan(), limits);
     let (serving, status) = (app(state.clone()), status_app(state));

@@ -4,6 +4,7 @@
 mod bug;
 mod canonical;
 mod cases;
+mod cycles;
 mod explore;
 mod properties;
 mod scenarios;

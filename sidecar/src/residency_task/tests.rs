@@ -168,8 +168,9 @@ async fn a_preloaded_version_makes_ready_and_shows_its_progress() {
     assert!(!manager.is_ready());
 }
 
+/// Row 40.
 #[tokio::test]
-async fn a_request_that_gives_up_stops_the_transfer() {
+async fn row_40_a_request_that_gives_up_stops_the_transfer() {
     let loader = ScriptedLoader { hold: Some(Arc::new(Notify::new())), ..ScriptedLoader::default() };
     let (manager, _loader) = start(loader, plan(&[("a", "Lazy", 'a')]));
     let waiting = tokio::time::timeout(Duration::from_millis(50), manager.acquire(request("a")));
@@ -212,8 +213,9 @@ async fn a_changed_pin_is_swapped_under_load_and_the_old_engine_is_really_gone()
     snapshots.wait_for(|snapshot| snapshot.reserved_bytes == 41).await.unwrap();
 }
 
+/// Row 24.
 #[tokio::test]
-async fn eviction_makes_room_and_waits_for_leases() {
+async fn row_24_eviction_makes_room_and_waits_for_leases() {
     let models = [("a", "Lazy", 'a'), ("b", "Lazy", 'b'), ("c", "Lazy", 'c')];
     let (manager, loader) = start(ScriptedLoader::default(), plan(&models));
     let (a, b) = (manager.acquire(request("a")).await.unwrap(), manager.acquire(request("b")).await.unwrap());
@@ -227,8 +229,9 @@ async fn eviction_makes_room_and_waits_for_leases() {
     drop(b);
 }
 
+/// Row 40.
 #[tokio::test]
-async fn a_client_that_goes_away_stops_the_job_and_frees_its_instance() {
+async fn row_40_a_client_that_goes_away_stops_the_job_and_frees_its_instance() {
     let (manager, _loader) = start(ScriptedLoader::default(), plan(&[("a", "Lazy", 'a')]));
     let lease = manager.acquire(request("a")).await.unwrap();
     let endless = lease.run(job("1000000"), Control::default());
@@ -238,8 +241,9 @@ async fn a_client_that_goes_away_stops_the_job_and_frees_its_instance() {
     assert!(next.is_ok_and(|output| output.is_ok()), "the instance is still taken");
 }
 
+/// Row 41.
 #[tokio::test]
-async fn an_engine_that_panics_serves_on_and_a_full_queue_refuses() {
+async fn row_41_an_engine_that_panics_serves_on_and_a_full_queue_refuses() {
     let (manager, _loader) = start(ScriptedLoader::default(), plan(&[("a", "Lazy", 'a')]));
     let lease = manager.acquire(request("a")).await.unwrap();
     let broken = lease.run(job("panic"), Control::default()).await;

@@ -240,8 +240,9 @@ fn a_removed_version_goes_and_its_waiters_are_told() {
     assert!(world.loaded.is_empty());
 }
 
+/// Row 22.
 #[test]
-fn larger_than_the_budget_is_refused_before_a_byte_is_read() {
+fn row_22_larger_than_the_budget_is_refused_before_a_byte_is_read() {
     let mut world = World::with_plan(vec![target("a", 100, 1)]);
     let waiter = world.want(&["a"]);
     world.settle();
@@ -266,8 +267,9 @@ fn all_kept_and_full_is_a_clear_failure() {
     assert!(world.is_loaded("a"));
 }
 
+/// Row 26.
 #[test]
-fn the_least_recently_used_is_evicted_but_not_before_its_minimum_residency() {
+fn row_26_the_least_recently_used_is_evicted_but_not_before_its_minimum_residency() {
     let mut world = World::with_plan(vec![target("a", 5, 1), target("b", 40, 1), target("c", 40, 1)]);
     for model in ["a", "b"] {
         world.want(&[model]);
@@ -419,8 +421,9 @@ fn a_limit_that_is_lowered_under_what_is_loaded_is_kept_at_once() {
     assert!(!world.is_loaded("a") && world.is_loaded("b"), "the least recently used goes");
 }
 
+/// Row 22.
 #[test]
-fn larger_than_its_models_limit_names_the_limit() {
+fn row_22_larger_than_its_models_limit_names_the_limit() {
     let limited = Target { model_limit_bytes: Some(15), ..target("a", 10, 1) };
     let mut world = World::with_plan(vec![limited]);
     let waiter = world.want(&["a"]);
@@ -433,8 +436,9 @@ fn larger_than_its_models_limit_names_the_limit() {
     assert!(failure.message.contains("takes 16 bytes") && failure.message.contains("memoryLimit, 15 bytes"));
 }
 
+/// Row 23.
 #[test]
-fn a_load_that_would_not_fit_into_what_is_really_free_is_refused_and_tried_again() {
+fn row_23_a_load_that_would_not_fit_into_what_is_really_free_is_refused_and_tried_again() {
     let mut world = World::with_plan(vec![target("a", 40, 1)]);
     world.machine_bytes = 48;
     world.measure();
@@ -472,8 +476,9 @@ fn under_pressure_idle_versions_leave_early_and_used_and_kept_ones_stay() {
     assert!(!world.is_loaded("a") && world.is_loaded("b") && world.is_loaded("c"));
 }
 
+/// Row 26.
 #[test]
-fn what_is_slow_to_load_stays_longer() {
+fn row_26_what_is_slow_to_load_stays_longer() {
     let settings = Settings::with_budget(BUDGET);
     let residencies: Vec<u64> = [0, 50, 1000, 5000, 10_000]
         .map(|load| settings.residency(Duration::from_millis(load)).as_secs())
@@ -481,8 +486,9 @@ fn what_is_slow_to_load_stays_longer() {
     assert_eq!(residencies, [1, 1, 10, 50, 60]);
 }
 
+/// Row 26.
 #[test]
-fn who_waits_in_vain_for_memory_is_told_what_is_missing_and_when_to_come_back() {
+fn row_26_who_waits_in_vain_for_memory_is_told_what_is_missing_and_when_to_come_back() {
     let mut world = World::with_plan(vec![target("a", 50, 1), target("b", 40, 1)]);
     world.want(&["a"]);
     world.settle();
