@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test soak bench bench-serving bounds lint crds prerequisites
+.PHONY: help demo demo-down test soak fuzz bench bench-serving bounds lint crds prerequisites
 
 # The test cluster makes interfaces and mounts. Everything else runs as whoever called.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo --preserve-env env "PATH=$$PATH" "HOME=$$HOME"')
@@ -34,6 +34,9 @@ soak: prerequisites ## Look at every state of the model manager's small worlds, 
 	OSTLER_SOAK=1 cargo test --release -p ostler-sidecar --lib residency -- --nocapture
 	OSTLER_SOAK=1 cargo test --release -p ostler-sidecar --test faults -- --nocapture --test-threads 1
 	OSTLER_SOAK=1 cargo test --release -p ostler-artifacts --test fetching killed -- --nocapture
+
+fuzz: prerequisites ## Give each parser of foreign bytes changed inputs, for a minute or FUZZ_SECONDS each.
+	OSTLER_FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) cargo test --workspace --lib -- ::fuzz:: --nocapture
 
 bench: prerequisites ## Measure the models against CTranslate2, faster-whisper, torch and whisper.cpp, and write docs/benchmarks.md.
 	@# BENCH takes more options: make bench BENCH="--rows whisper-int8 --repetitions 3"
