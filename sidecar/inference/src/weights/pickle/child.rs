@@ -23,6 +23,10 @@ const OPEN_FILES: u64 = 32;
 /// Whom the kernel ends first when memory runs out: the greatest number, whatever others take.
 const FIRST_TO_GO: &str = "1000";
 
+/// The most characters of a message. It may repeat names of the file, and the parent reads the report when the child has
+/// ended: what does not fit into a pipe would never be written.
+const MAX_MESSAGE_CHARACTERS: usize = 1_000;
+
 /// How a conversion went.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "result", content = "message")]
@@ -42,14 +46,18 @@ pub fn run_child(input: &Path, output: &Path) -> ExitCode {
         Err(error) => Report::Failed(format!("the converter cannot confine itself: {error}")),
         Ok(()) => match convert(input, output) {
             Ok(()) => Report::Converted,
-            Err(error @ ConvertError::Unsafe(_)) => Report::Unsafe(error.to_string()),
-            Err(error @ ConvertError::Corrupted(_)) => Report::Corrupted(error.to_string()),
-            Err(error @ ConvertError::Write(_)) => Report::Failed(error.to_string()),
+            Err(error @ ConvertError::Unsafe(_)) => Report::Unsafe(bounded(&error)),
+            Err(error @ ConvertError::Corrupted(_)) => Report::Corrupted(bounded(&error)),
+            Err(error @ ConvertError::Write(_)) => Report::Failed(bounded(&error)),
         },
     };
     let line = serde_json::to_string(&report).unwrap_or_default();
     let is_told = writeln!(std::io::stdout(), "{REPORT_PREFIX}{line}").is_ok();
     if is_told && matches!(report, Report::Converted) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn bounded(error: &ConvertError) -> String {
+    error.to_string().chars().take(MAX_MESSAGE_CHARACTERS).collect()
 }
 
 fn confine(input: &Path) -> std::io::Result<()> {

@@ -135,6 +135,10 @@ fn header(
 fn copy(file: &File, tensor: &TensorView, start: u64, target: &mut impl Write) -> Result<(), ConvertError> {
     let size = tensor.storage.format.size() as u64;
     let elements: u64 = tensor.shape.iter().product();
+    if elements == 0 {
+        // Beside a dimension of nothing the others may be so large that their product overflows.
+        return Ok(());
+    }
     let (run, outer) = contiguous_run(&tensor.shape, &tensor.strides);
     let mut chunk = vec![0; CHUNK_BYTES.min((run * size) as usize)];
     let mut done = 0;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::{Machine, MachineError};
+use crate::weights::header::MAX_DIMENSIONS;
 use crate::weights::pickle::value::{Global, Storage, TensorView, Value};
 
 impl Machine<'_> {
@@ -52,7 +53,7 @@ impl Machine<'_> {
             (
                 Value::Global(Global::RebuildTensor),
                 [Value::Storage(storage), offset, shape, strides, _, _, ..],
-            ) => match (offset.natural(), shape.naturals(), strides.naturals()) {
+            ) => match (offset.natural(), self.dimensions(shape)?, self.dimensions(strides)?) {
                 (Some(offset), Some(shape), Some(strides)) => {
                     let storage = Rc::clone(storage);
                     Some(Value::Tensor(Rc::new(TensorView { storage, offset, shape, strides })))
@@ -66,6 +67,17 @@ impl Machine<'_> {
         };
         self.stack.push(value.ok_or_else(|| self.malformed("a call that weights do not need"))?);
         Ok(())
+    }
+
+    /// The whole numbers of a tuple, of which every tensor keeps a copy: a long one that is remembered would be copied for
+    /// two bytes each time.
+    fn dimensions(&self, value: &Value) -> Result<Option<Vec<u64>>, MachineError> {
+        match value {
+            Value::Tuple(values, _) if values.len() > MAX_DIMENSIONS => {
+                Err(MachineError::Limit("dimensions"))
+            }
+            value => Ok(value.naturals()),
+        }
     }
 
     /// `torch.save` hangs the versions of modules on a state dictionary as an attribute: left out.
