@@ -5,6 +5,7 @@
 //! calling thread.
 
 pub mod audio;
+mod charsmap;
 pub mod classify;
 pub mod embed;
 pub mod encoder;
