@@ -21,6 +21,10 @@ pub const SAFETENSORS_INDEX: &str = shards::SAFETENSORS.index;
 pub const SINGLE_PICKLE: &str = "pytorch_model.bin";
 /// Which pickle of several has which tensor.
 pub const PICKLE_INDEX: &str = shards::PICKLES.index;
+/// The files that weights are found by.
+const WEIGHTS: [&str; 4] = [SINGLE_SAFETENSORS, SAFETENSORS_INDEX, SINGLE_PICKLE, PICKLE_INDEX];
+/// What files in GGUF end with.
+const GGUF_ENDING: &str = ".gguf";
 /// The architecture's dimensions and switches.
 pub const CONFIG: &str = "config.json";
 /// How to generate; `config.json` says it in older repositories.
@@ -146,13 +150,19 @@ pub fn max_bytes(name: &str) -> u64 {
 ///
 /// # Errors
 /// [`LoadError::MissingFile`] names what the repository lacks, [`LoadError::Unsafe`] a pickle that is not
-/// allowed, [`LoadError::Corrupted`] a file beyond [`max_bytes`].
+/// allowed, [`LoadError::Incompatible`] weights in a format that is not read, [`LoadError::Corrupted`] a file beyond
+/// [`max_bytes`].
 pub fn select(task: Task, files: &[(String, u64)], allow_pickle: bool) -> Result<Vec<String>, LoadError> {
     let is_there = |name: &str| files.iter().any(|(file, _)| file == name);
     if task == Task::TextClassification
         && let Some(name) = fasttext_model(is_there)
     {
         return Ok(vec![name.to_owned()]);
+    }
+    if !WEIGHTS.iter().any(|name| is_there(name))
+        && let Some((name, _)) = files.iter().find(|(name, _)| name.ends_with(GGUF_ENDING))
+    {
+        return Err(gguf_refused(name));
     }
     let Companions { required, optional } = companions(task, is_there);
     for name in required {
@@ -221,6 +231,13 @@ fn select_modules(files: &[(String, u64)], allow_pickle: bool) -> Result<Vec<Str
 fn pickle_refused(file: &str) -> LoadError {
     let message = "pickles are turned off here, and the repository has no safetensors".to_owned();
     LoadError::Unsafe { file: file.to_owned(), message }
+}
+
+/// Why weights in GGUF, llama.cpp's format, are not loaded.
+pub(crate) fn gguf_refused(file: &str) -> LoadError {
+    LoadError::Incompatible(format!(
+        "{file}: weights in GGUF are not read; take a repository with {SINGLE_SAFETENSORS}"
+    ))
 }
 
 fn select_weights(files: &[(String, u64)], allow_pickle: bool) -> Result<Vec<String>, LoadError> {

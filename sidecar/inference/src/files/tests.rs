@@ -130,8 +130,22 @@ fn a_fasttext_model_is_one_file_where_there_is_no_other_model() {
     }
 }
 
+/// Row 31: nothing of a GGUF file is even fetched.
 #[test]
-fn a_pickle_is_taken_only_where_it_is_allowed() {
+fn row_31_gguf_is_refused_by_name() {
+    for names in [&["model-q4.gguf", "README.md"][..], &["config.json", "tokenizer.json", "a.gguf"]] {
+        let error = select(Task::AutomaticSpeechRecognition, &listing(names), true).unwrap_err();
+        assert_eq!(error.reason(), "Incompatible");
+        assert!(error.to_string().contains(".gguf: weights in GGUF are not read"), "{error}");
+    }
+    // Beside weights that are read it does no harm.
+    let selected = select(Task::Translation, &marian(&["model.safetensors", "model.gguf"]), true).unwrap();
+    assert!(!selected.contains(&"model.gguf".to_owned()));
+}
+
+/// Row 29.
+#[test]
+fn row_29_a_pickle_is_taken_only_where_it_is_allowed() {
     let shards = [
         "pytorch_model.bin.index.json",
         "pytorch_model-00001-of-00002.bin",

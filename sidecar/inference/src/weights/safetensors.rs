@@ -20,6 +20,9 @@ use crate::files;
 use crate::files::shards::{self, Shards};
 use crate::processor::Processor;
 
+/// What files in GGUF begin with; as the length of a header it would be beyond every limit.
+const GGUF: &[u8] = b"GGUF";
+
 /// What a model is put together for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -174,6 +177,9 @@ impl Weights {
         }
         let mut first = [0; 8];
         file.read_exact_at(&mut first, 0).map_err(io)?;
+        if first.starts_with(GGUF) {
+            return Err(files::gguf_refused(name));
+        }
         let header_length = header::header_length(first, file_length).map_err(refused)?;
         let mut bytes = vec![0; header_length];
         file.read_exact_at(&mut bytes, 8).map_err(io)?;

@@ -184,3 +184,23 @@ fn files_that_are_no_safetensors_are_refused() {
     std::fs::write(folder.path().join("pytorch_model.bin"), b"x").unwrap();
     assert_eq!(open(folder.path(), Purpose::Run).err().unwrap().reason(), "Unsafe");
 }
+
+/// Row 31: a GGUF file under another name, with an alignment of 0 and a tensor far beyond its end, is not looked into.
+#[test]
+fn row_31_gguf_is_refused_whatever_its_name() {
+    let alignment =
+        [&17_u64.to_le_bytes()[..], b"general.alignment", &4_u32.to_le_bytes(), &0_u32.to_le_bytes()]
+            .concat();
+    let head = |tensors: u64, values: u64| {
+        [&b"GGUF"[..], &3_u32.to_le_bytes(), &tensors.to_le_bytes(), &values.to_le_bytes()].concat()
+    };
+    let by_nothing = [head(0, 1), alignment].concat();
+    assert_eq!(by_nothing.len(), 57);
+    for bytes in [by_nothing, head(u64::MAX, u64::MAX), head(0, 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("model.safetensors"), &bytes).unwrap();
+        let error = open(folder.path(), Purpose::Run).err().unwrap();
+        assert_eq!(error.reason(), "Incompatible");
+        assert!(error.to_string().contains("GGUF"), "{error}");
+    }
+}
