@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod fuzz;
+
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 fn check<T: FromStr<Err = NameError> + fmt::Display>(accepted: &[&str], refused: &[&str]) {

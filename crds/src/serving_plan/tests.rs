@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::names::{RepositoryId, Revision};
 
+mod fuzz;
+
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 fn artifact() -> impl Strategy<Value = PlannedArtifact> {

@@ -59,3 +59,8 @@ pub use progress::Transfer;
 pub use retry::RetryPolicy;
 pub use scrub::Scrub;
 pub use scrub_pace::ScrubPolicy;
+
+#[cfg(test)]
+mod tests {
+    mod fuzz;
+}

@@ -33,3 +33,8 @@ pub use file_path::{UnsafePath, check_file_path};
 pub use repository_revision::{RepositoryFile, RepositoryRevision};
 pub use settings::{HubBounds, HubSettings};
 pub use url::Url;
+
+#[cfg(test)]
+mod tests {
+    mod fuzz;
+}

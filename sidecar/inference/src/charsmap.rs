@@ -11,7 +11,7 @@ const MAX_REPLACEMENT: usize = 256;
 ///
 /// # Errors
 /// Where it is no table, or a replacement is so long that a text of many would not fit into memory.
-pub fn longest_replacement(table: &[u8]) -> Result<usize, String> {
+pub(crate) fn longest_replacement(table: &[u8]) -> Result<usize, String> {
     if table.is_empty() {
         return Ok(1);
     }

@@ -101,9 +101,9 @@ fn row_35_a_small_file_of_much_silence_stops_at_the_limit() {
     assert_eq!(decoded(&bytes).expect("valid").samples.len(), 400 * 16_000);
 }
 
-/// Cut at every eighth, and damaged at places that a generator draws: an answer comes, whichever.
+/// Row 36: cut at every eighth, and damaged at places that a generator draws: an answer comes, whichever.
 #[test]
-fn damaged_files_are_answered() {
+fn row_36_damaged_files_are_answered() {
     let mut state = 1_u64;
     let mut draw = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

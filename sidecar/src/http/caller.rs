@@ -49,7 +49,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-fn read(headers: &HeaderMap, request_id: Option<RequestId>) -> Caller {
+/// What headers say. Pure, but for the id of a request that has none.
+pub(super) fn read(headers: &HeaderMap, request_id: Option<RequestId>) -> Caller {
     // Bytes outside UTF-8 still make a stable subject, so they are replaced and not refused.
     let text = |name: HeaderName| {
         let value = headers.get(name)?;

@@ -106,8 +106,9 @@ mod tests {
         assert_eq!(fields, [("model", "whisper"), ("tag[]", "a"), ("tag[]", "b")]);
     }
 
+    /// Row 38.
     #[tokio::test]
-    async fn broken_bodies_are_named_as_such() {
+    async fn row_38_broken_bodies_are_named_as_such() {
         let end = "--B--\r\n";
         let not_text =
             [part("model", "").trim_end().as_bytes(), b"\r\n\r\n\xff\xfe\r\n", end.as_bytes()].concat();

@@ -16,6 +16,7 @@ use super::fixtures::{COMMIT, FakeLoader, plan, plan_with_broken, state, wav};
 use super::*;
 use crate::state::Limits;
 
+mod fuzz;
 mod history;
 mod waiting;
 
@@ -295,8 +296,9 @@ async fn the_source_language_is_detected_text_by_text() {
     assert_eq!(detected.header("x-ostler-model"), "language-detection");
 }
 
+/// Row 38 among others.
 #[tokio::test]
-async fn translation_requests_fail_in_libretranslates_shape() {
+async fn row_38_translation_requests_fail_in_libretranslates_shape() {
     let router = serving();
     let translate = |extra: Value| {
         let mut body = json!({"q": "one", "source": "en", "target": "de"});

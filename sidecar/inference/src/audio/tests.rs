@@ -2,6 +2,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
+mod fuzz;
+
 /// A WAV file of 16-bit samples.
 fn wav(sample_rate: u32, channels: u16, samples: &[i16]) -> Vec<u8> {
     let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();

@@ -111,7 +111,7 @@ fn what_is_measured_leaves_out_the_buffer_of_positions() {
 
 /// Row 34: a tokenizer.json from anywhere is an error in bounded time, and never the end of the process.
 #[test]
-fn hostile_tokenizers_are_refused() {
+fn row_34_hostile_tokenizers_are_refused() {
     let sound = std::fs::read_to_string(shipped().join("tokenizer.json")).unwrap();
     let cases: [(&str, String); 6] = [
         ("nothing", String::new()),

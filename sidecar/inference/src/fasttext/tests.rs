@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod fuzz;
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/fasttext")
 }

@@ -1,5 +1,6 @@
 use super::*;
 
+mod fuzz;
 mod packed;
 mod tensors;
 

@@ -3,6 +3,9 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::*;
+use crate::sentencepiece::message::PieceMessage;
+
+mod fuzz;
 
 /// The source and target models of the small translation models.
 fn models() -> Vec<PathBuf> {
@@ -83,6 +86,38 @@ fn spaces_and_pieces_of_the_user_are_those_of_the_library() {
             let cut: Vec<&str> = cut.iter().map(String::as_str).collect();
             assert_eq!(pieces.decode(&cut).unwrap(), library.decode_pieces(&cut).unwrap(), "{text:?}");
         }
+    }
+}
+
+/// Row 34: a small file, or a sound one, may make a text take all memory, or never end.
+#[test]
+fn row_34_models_that_take_too_much_are_refused() {
+    let many: Vec<u8> = [0x0a, 0].repeat((1 << 20) + 1);
+    let long = changed(|model| model.pieces[30].piece = Some("a".repeat(1_025)));
+    let defined = changed(|model| {
+        let piece =
+            |number| PieceMessage { piece: Some(format!("<{number}>")), score: None, type_number: Some(4) };
+        model.pieces.extend((0..4_097).map(piece));
+    });
+    let unused = changed(|model| {
+        model.trainer = Some(vec![0x18, 2]);
+        model.pieces[30].type_number = Some(5);
+    });
+    // A table with a trie of nothing and one replacement of 300 bytes.
+    let table = [&[0_u8; 4][..], &[b'x'; 300], &[0]].concat();
+    let rules = [&[0x12, 0xb1, 0x02][..], &table].concat();
+    let replaced = changed(|model| model.normalizer = Some(rules.clone()));
+    let replaced_after = changed(|model| model.denormalizer = Some(rules.clone()));
+    for (bytes, expected) in [
+        (many, "1048577 pieces"),
+        (long, "piece 30 has more than 1024 bytes"),
+        (defined, "4096 pieces of the user's own"),
+        (unused, "unused pieces"),
+        (replaced, "300 bytes"),
+        (replaced_after, "300 bytes"),
+    ] {
+        let error = SentencePieces::parse(&bytes).err().unwrap();
+        assert!(error.contains(expected), "{error}");
     }
 }
 

@@ -90,6 +90,8 @@ mod tests {
 
     use super::*;
 
+    mod fuzz;
+
     fn read() -> (TokenTable, Tokenizer) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/whisper-v1");
         let bytes = std::fs::read(folder.join("tokenizer.json")).unwrap();

@@ -2,6 +2,8 @@ use ostler_crds::names::{LongForm, StorageUri, Weight};
 
 use super::*;
 
+mod fuzz;
+
 const EXAMPLE: &str = include_str!("../../../../examples/video-translation.yaml");
 
 /// The example with one line replaced.

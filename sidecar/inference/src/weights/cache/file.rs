@@ -204,3 +204,8 @@ fn contents_start(bytes: u64) -> u64 {
 fn header_checksum(fixed: &[u8], checksums: &[u8]) -> u64 {
     XxHash3_64::oneshot(&[fixed, checksums].concat())
 }
+
+#[cfg(test)]
+mod tests {
+    mod fuzz;
+}

@@ -3,6 +3,8 @@ use std::io::Write;
 use super::*;
 use crate::weights::{Purpose, Weights};
 
+mod fuzz;
+
 /// A pickle of `{"a": tensor}` where `storage` and `view` are opcodes: the persistent id's tuple and the
 /// arguments after it.
 fn pickle_of(storage: &[u8], view: &[u8]) -> Vec<u8> {
@@ -69,24 +71,21 @@ fn a_view_may_begin_within_its_storage() {
     assert_eq!(converted_numbers(&stored(&pickle_of(STORAGE, part)), &[2]), [4.0, 5.0]);
 }
 
-#[test]
-fn the_row_of_pickles_before_torch_1_6_is_read() {
+/// A file of torch before 1.6: pickles in a row, and the numbers behind them.
+fn rows() -> Vec<u8> {
     let magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
     let protocol = b"\x80\x02M\xe9\x03.";
     let system = b"\x80\x02}(X\x0d\x00\x00\x00little_endian\x88u.";
     let storage =
         b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06NtQ";
     let keys = b"\x80\x02](X\x01\x00\x00\x000e.";
-    let bytes = [
-        &magic[..],
-        protocol,
-        system,
-        &pickle_of(storage, VIEW),
-        keys,
-        &6u64.to_le_bytes(),
-        &floats(&NUMBERS),
-    ]
-    .concat();
+    let pickle = pickle_of(storage, VIEW);
+    [&magic[..], protocol, system, &pickle, keys, &6u64.to_le_bytes(), &floats(&NUMBERS)].concat()
+}
+
+#[test]
+fn the_row_of_pickles_before_torch_1_6_is_read() {
+    let bytes = rows();
     assert_eq!(converted_numbers(&bytes, &[2, 3]), NUMBERS);
     let (_folder, pickle, output) = folder(&bytes[..bytes.len() - 1]);
     assert!(matches!(convert(&pickle, &output), Err(ConvertError::Corrupted(_))));
@@ -94,7 +93,7 @@ fn the_row_of_pickles_before_torch_1_6_is_read() {
 
 /// Rows 29 and 30 of hostile pickles: whether it counts as unsafe, the file, a part of the error's text.
 #[test]
-fn hostile_pickles_are_refused_and_nothing_is_called() {
+fn row_29_and_30_hostile_pickles_are_refused_and_nothing_is_called() {
     let text = |text: &str| [&b"X"[..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
     let call = |global: &str| [&b"\x80\x02c"[..], global.as_bytes(), b"\n(", &text("id"), b"tR."].concat();
     let nested_tuples = [&b"\x80\x02)"[..], &b"\x85".repeat(200_000), b"."].concat();
@@ -143,6 +142,7 @@ fn hostile_pickles_are_refused_and_nothing_is_called() {
         ("nothing", false, Vec::new(), "ends within"),
         ("no dictionary", false, b"N.".to_vec(), "no dictionary of tensors"),
         ("no tensor", false, [&b"}("[..], &text("a"), b"Nu."].concat(), "no tensor"),
+        ("many dimensions", true, fuzz::of_dimensions(9), "limit of dimensions"),
         (
             "a view beyond its storage",
             false,
@@ -312,25 +312,32 @@ fn a_repository_with_a_pickle_alone_becomes_an_engine() {
     crate::load::load(&folder, task, &options).unwrap().canary().unwrap();
 }
 
+/// Rows 29 and 30.
 #[test]
-fn what_the_child_refuses_is_typed_and_leaves_nothing_behind() {
+fn row_29_and_30_what_the_child_refuses_is_typed_and_leaves_nothing_behind() {
     let payload = b"cos\nsystem\n(X\x02\x00\x00\x00idtR.";
-    let cases: [(&str, Vec<u8>, &str, &str); 2] = [
+    // A report that repeats all of it would fill the pipe, and the child would wait for a reader for ever.
+    let long = [&b"}(X\x00\x00\x10\x00"[..], &b"n".repeat(1 << 20), b"Nu."].concat();
+    let cases: [(&str, Vec<u8>, &str, &str); 3] = [
         ("a payload", stored(payload), "Unsafe", "os.system"),
+        ("a long name", stored(&long), "Corrupted", "nnn"),
         ("a web page", b"<html>Not found</html>".to_vec(), "Unsafe", ""),
     ];
     for (name, bytes, reason, part) in cases {
         let (model, _, _) = folder(&bytes);
         let scratch = tempfile::tempdir().unwrap();
+        let started = Instant::now();
         let error = Weights::open(model.path(), &policy(scratch.path()), Purpose::Run).err().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(30), "{name}");
         assert_eq!(error.reason(), reason, "{name}: {error}");
         assert!(error.to_string().contains(part), "{name}: {error}");
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "{name}");
     }
 }
 
+/// Row 30.
 #[test]
-fn a_child_that_dies_or_is_not_there_or_never_ends_is_an_error() {
+fn row_30_a_child_that_dies_or_is_not_there_or_never_ends_is_an_error() {
     let program = |program: &str, arguments: &[&str]| {
         let mut command = Command::new(program);
         command.args(arguments);
