@@ -58,6 +58,11 @@ impl Control {
 /// How far a job is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobProgress {
+    /// The language of a clip is known, given or heard in its first window. It comes before any text.
+    Spoken {
+        /// As Whisper writes it (`de`).
+        language: String,
+    },
     /// A long-form transcription has decoded up to this time.
     Transcribed {
         /// Seconds of audio done.

@@ -299,7 +299,11 @@ fn check_progress<F: Forward>(engine: &Whisper<F>, job: TranscribeJob) {
     let Ok(Output::Transcript(transcript)) = engine.run(&job, &control) else { panic!("no transcript") };
     let mut heard = Vec::new();
     let mut before = 0.0;
-    for progress in told.lock().expect("no poison").drain(..) {
+    let told: Vec<JobProgress> = told.lock().expect("no poison").drain(..).collect();
+    let mut told = told.into_iter();
+    // Who waits for the text may prepare what comes after it meanwhile.
+    assert_eq!(told.next(), Some(JobProgress::Spoken { language: transcript.language.clone() }));
+    for progress in told {
         let JobProgress::Transcribed { seconds, total_seconds, segments } = progress else {
             panic!("{progress:?}")
         };

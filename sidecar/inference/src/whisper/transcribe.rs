@@ -6,7 +6,7 @@ use super::request::{Request, RequestedLanguage};
 use super::rules::{DecodingRules, TimestampRules};
 use super::transcription::{Language, Transcription};
 use super::{Whisper, batched, sequential};
-use crate::engine::{Control, EngineError, LongForm, TranscribeJob, Transcript};
+use crate::engine::{Control, EngineError, JobProgress, LongForm, TranscribeJob, Transcript};
 
 pub(super) fn transcribe<F: Forward>(
     engine: &Whisper<F>,
@@ -36,6 +36,7 @@ fn run<F: Forward>(transcription: &Transcription<'_, F>) -> Result<Transcript, E
         transcription.job.long_form == LongForm::Batched && transcription.mel.sound_frames() > window_frames;
     let first = transcription.encode(0, window_frames)?;
     let language = language(transcription, &first)?;
+    transcription.control.report(JobProgress::Spoken { language: language.code.clone() });
     let segments = if is_batched {
         // Its first window ends elsewhere, so it is encoded again.
         drop(first);
