@@ -5,6 +5,10 @@
 //! `weight / -ln u`; the highest score wins. Every pod computes the same answer from the same plan, shares follow
 //! the weights, and when one weight changes only subjects that the new shares need to move do move.
 
+mod subject;
+
+pub use subject::Subject;
+
 use std::hash::Hasher;
 
 use ostler_crds::names::{Commit, LanguagePair, ModelName, VersionName};
@@ -27,7 +31,7 @@ pub struct Request {
     /// The version, where the client insists on one. Then no other version answers in its place.
     pub version: Option<VersionChoice>,
     /// Whoever asks: the same subject gets the same version on every pod.
-    pub subject: String,
+    pub subject: Subject,
 }
 
 /// A version that a client insists on.
@@ -131,7 +135,7 @@ pub fn candidates(plan: &ServingPlan, request: &Request) -> Result<Vec<VersionKe
     let chosen = match &request.version {
         Some(choice) => vec![explicit(model, choice, pair)?],
         None => {
-            let assigned = assign(&plan.salt, model, &request.subject);
+            let assigned = assign(&plan.salt, model, request.subject.as_str());
             let fallbacks = model.fallback.iter().filter(|name| *name != assigned);
             std::iter::once(assigned).chain(fallbacks).filter_map(|name| version(model, name)).collect()
         }

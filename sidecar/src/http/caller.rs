@@ -10,6 +10,7 @@ use axum::response::Response;
 
 use super::headers;
 use super::prefer::{self, Preference};
+use crate::routing::Subject;
 
 /// The longest request id taken over from a client, in bytes.
 const MAX_REQUEST_ID_LENGTH: usize = 128;
@@ -35,8 +36,9 @@ pub(super) struct Caller {
 
 impl Caller {
     /// The subject of the version split: the header, else the protocol's own user, else the request's id.
-    pub(super) fn subject(&self, user: Option<&str>) -> String {
-        self.subject.as_deref().or(user).unwrap_or(&self.request_id).to_owned()
+    pub(super) fn subject(&self, user: Option<&str>) -> Subject {
+        let named = self.subject.as_deref().or(user).map(|name| Subject::Named(name.to_owned()));
+        named.unwrap_or_else(|| Subject::Request(self.request_id.clone()))
     }
 }
 
@@ -122,10 +124,11 @@ mod tests {
     fn the_subject_is_the_header_else_the_user_else_the_request_id() {
         let mut headers = HeaderMap::new();
         let id = || Some(RequestId("id".to_owned()));
-        assert_eq!(read(&headers, id()).subject(None), "id");
-        assert_eq!(read(&headers, id()).subject(Some("user")), "user");
+        let named = |name: &str| Subject::Named(name.to_owned());
+        assert_eq!(read(&headers, id()).subject(None), Subject::Request("id".to_owned()));
+        assert_eq!(read(&headers, id()).subject(Some("user")), named("user"));
         headers.insert(headers::SUBJECT, HeaderValue::from_static(" talk-7 "));
-        assert_eq!(read(&headers, id()).subject(Some("user")), "talk-7");
+        assert_eq!(read(&headers, id()).subject(Some("user")), named("talk-7"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::error::ApiError;
 use super::model_choice;
 use super::progress;
 use crate::manager::Manager;
-use crate::routing::{self, VersionChoice};
+use crate::routing::{self, Subject, VersionChoice};
 use crate::snapshot::VersionSnapshot;
 use crate::state::AppState;
 use crate::target::VersionKey;
@@ -77,7 +77,7 @@ fn key(plan: &ServingPlan, version: &str, pair: Option<&str>) -> Result<VersionK
         version: choice.version.or_else(default),
         model: choice.model,
         language_pair,
-        subject: String::new(),
+        subject: Subject::Request(String::new()),
     };
     let candidates = routing::candidates(plan, &request).map_err(api::route_error)?;
     candidates.into_iter().next().ok_or(ApiError::Internal)

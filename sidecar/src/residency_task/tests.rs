@@ -18,7 +18,7 @@ use crate::manager::{AcquireError, Manager};
 use crate::memory_watch::MemoryWatch;
 use crate::pool::RunError;
 use crate::residency::{Budget, Footprint, Settings};
-use crate::routing::Request;
+use crate::routing::{Request, Subject};
 use crate::target::{Target, VersionFailure};
 
 /// An engine that answers nothing after `steps` steps of 5 ms, or panics.
@@ -118,7 +118,12 @@ fn start(loader: ScriptedLoader, plan: ServingPlan) -> (Manager, Arc<ScriptedLoa
 }
 
 fn request(model: &str) -> Request {
-    Request { model: model.parse().unwrap(), language_pair: None, version: None, subject: "s".to_owned() }
+    Request {
+        model: model.parse().unwrap(),
+        language_pair: None,
+        version: None,
+        subject: Subject::Named("s".to_owned()),
+    }
 }
 
 fn job(text: &str) -> Job {

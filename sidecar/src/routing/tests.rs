@@ -38,7 +38,7 @@ fn request(model: &str, pair: Option<&str>, version: Option<&str>) -> Request {
         model: model.parse().unwrap(),
         language_pair: pair.map(|pair| pair.parse().unwrap()),
         version: version.map(|version| version.parse().unwrap()),
-        subject: "somebody".to_owned(),
+        subject: Subject::Named("somebody".to_owned()),
     }
 }
 
