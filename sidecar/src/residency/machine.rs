@@ -183,11 +183,12 @@ impl Machine {
             let waits_for_its_turn =
                 !is_demanded && entry.target.load == LoadPolicy::Preload && !entry.proven;
             if waits_for_its_turn {
-                // `Preload` versions load one after the other, in the plan's order; a failed one holds up nobody.
+                // `Preload` versions begin to load in the plan's order: none before those ahead of it have their memory.
+                // A failed one holds up nobody.
                 if is_behind_preload {
                     continue;
                 }
-                is_behind_preload = !matches!(entry.state, State::Failed { .. });
+                is_behind_preload = !matches!(entry.state, State::Failed { .. } | State::Loading { .. });
             }
             let (State::Cached, Some(footprint)) = (entry.state, entry.footprint) else { continue };
             if behind.iter().any(|(scope, first)| self.is_within(*scope, *first, entry)) {
@@ -210,6 +211,7 @@ impl Machine {
                         entry.load_began_at = now;
                     }
                     effects.extend(target.map(|target| Effect::Load { entry: id, attempt, target }));
+                    is_behind_preload &= !waits_for_its_turn;
                 }
                 Admission::Evict { evict } => {
                     self.evict(&evict, effects);
@@ -226,6 +228,8 @@ impl Machine {
                     self.shortage.get_or_insert(shortage);
                     behind.push((shortage.scope, id));
                 }
+                // It may fit once one that is being loaded takes no more than it holds.
+                Admission::Full(_) if waits_for_its_turn && self.is_preloading() => {}
                 Admission::TooLarge(shortage) | Admission::Full(shortage)
                     if shortage.scope == Scope::Real =>
                 {
@@ -243,6 +247,13 @@ impl Machine {
             }
         }
         has_failed
+    }
+
+    fn is_preloading(&self) -> bool {
+        let is_preloading = |entry: &Entry| {
+            matches!(entry.state, State::Loading { .. }) && entry.target.load == LoadPolicy::Preload
+        };
+        self.table.entries.values().any(is_preloading)
     }
 
     /// Whether an entry is under the same bound as another one.

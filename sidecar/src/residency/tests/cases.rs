@@ -47,6 +47,35 @@ fn preloading_goes_in_order_and_readiness_latches() {
 }
 
 #[test]
+fn preloading_is_parallel_where_memory_allows_and_in_order_where_it_does_not() {
+    let plan = ["a", "b", "c"].map(|model| preload(target(model, 20, 1)));
+    let mut world = World::with_plan(plan.to_vec());
+    for model in ["c", "b", "a"] {
+        world.finish_prepare(world.entry(model), Ok(()));
+    }
+    let loading = |world: &World| world.loading.keys().copied().collect::<Vec<_>>();
+    let (a, b, c) = (world.entry("a"), world.entry("b"), world.entry("c"));
+    assert_eq!(loading(&world), [a, b], "two at once, the most urgent first");
+    world.finish_load(b, Ok(()));
+    assert_eq!(loading(&world), [a, c]);
+    // The two that are loaded, or loading, leave less than the third takes while it is loaded; but not for long.
+    let plan = [preload(target("a", 40, 1)), preload(target("b", 34, 1)), preload(target("c", 5, 1))];
+    let mut world = World::with_plan(plan.to_vec());
+    for model in ["c", "b", "a"] {
+        world.finish_prepare(world.entry(model), Ok(()));
+    }
+    let (a, b, c) = (world.entry("a"), world.entry("b"), world.entry("c"));
+    assert_eq!(loading(&world), [a], "c would fit, and waits for its turn");
+    assert_eq!(state(&world, "b"), VersionState::Cached, "it has not failed");
+    world.finish_load(a, Ok(()));
+    assert_eq!(loading(&world), [b]);
+    world.finish_load(b, Ok(()));
+    assert_eq!(loading(&world), [c]);
+    world.finish_load(c, Ok(()));
+    assert!(world.residency.is_ready());
+}
+
+#[test]
 fn the_last_waiter_that_goes_away_stops_the_transfer_but_not_before() {
     let mut world = World::with_plan(vec![target("a", 10, 1)]);
     let (first, second) = (world.want(&["a"]), world.want(&["a"]));
