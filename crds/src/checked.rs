@@ -7,11 +7,13 @@
 mod error;
 mod memory;
 mod models;
+mod preload_by_usage;
 mod result_cache;
 
 pub use error::SpecError;
 pub use memory::{CheckedMemory, memory, task_limits};
 pub use models::{Artifact, CheckedModel, CheckedVersion, models};
+pub use preload_by_usage::preload_by_usage;
 pub use result_cache::result_caches;
 
 /// The longest name of a `ModelDeployment`: names of children add to it and are labels of at most 63 characters.

@@ -6,6 +6,7 @@
 
 mod models;
 mod pods;
+mod preload_by_usage;
 mod result_cache;
 mod summary;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use models::{ModelSpec, VersionSpec};
 pub use pods::{CacheSpec, GpuSpec, HostPathCache, HubSpec, MemorySpec, SidecarSpec};
+pub use preload_by_usage::PreloadByUsageSpec;
 pub use result_cache::ResultCacheSpec;
 pub use summary::{ModelDeploymentStatus, ModelStatus, VersionStatus};
 
@@ -107,6 +109,11 @@ pub struct ModelDeploymentSpec {
     pub models: Vec<ModelSpec>,
     /// The memory that models may use in each pod.
     pub memory: MemorySpec,
+    /// Load versions that will probably be asked for soon, judged by what each pod has seen of its requests: those used
+    /// lately, those used at this hour of earlier days, and those that follow another one. Only free and idle memory is
+    /// used for it. Off without it; `{}` takes 2 versions and 25 percent of `memory.host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preload_by_usage: Option<PreloadByUsageSpec>,
     /// The accelerator that each pod needs. Without it, pods run on the CPU of any node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuSpec>,

@@ -34,8 +34,21 @@ pub struct ServingPlan {
     /// The most bytes that all models of a task take together.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub task_limit_bytes: BTreeMap<Task, u64>,
+    /// How much is loaded ahead of being asked for it. Absent in what an older operator wrote; nothing is then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preload_by_usage: Option<PlannedPreloadByUsage>,
     /// The models, in the order of the spec, which is also the order of preloading.
     pub models: Vec<PlannedModel>,
+}
+
+/// The bounds of what is loaded because it will probably be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedPreloadByUsage {
+    /// The most versions that are loaded ahead and that nobody has used yet.
+    pub max_versions: u32,
+    /// The most memory that they take together, in percent of the budget.
+    pub max_memory_percent: u8,
 }
 
 /// One model and its versions.

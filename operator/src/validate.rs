@@ -56,6 +56,7 @@ pub fn validate(
         models,
         memory,
         task_limits: checked::task_limits(&spec.memory)?,
+        preload_by_usage: checked::preload_by_usage(spec.preload_by_usage.as_ref())?,
         gpu,
         cache: cache(spec.cache.as_ref(), settings.host_path_prefix.as_deref())?,
         cache_keep_free: keep_free(spec.cache.as_ref())?,

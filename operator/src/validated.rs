@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use ostler_crds::checked::{CheckedMemory, CheckedModel};
 use ostler_crds::names::Task;
+use ostler_crds::serving_plan::PlannedPreloadByUsage;
 use serde_json::{Map, Value};
 
 /// A checked `ModelDeployment`.
@@ -25,6 +26,8 @@ pub struct ValidatedDeployment {
     pub memory: CheckedMemory,
     /// The most bytes that all models of a task take together.
     pub task_limits: BTreeMap<Task, u64>,
+    /// How much is loaded ahead of being asked for it.
+    pub preload_by_usage: Option<PlannedPreloadByUsage>,
     /// The accelerator.
     pub gpu: Option<ValidatedGpu>,
     /// Where model files are kept.

@@ -61,6 +61,7 @@ mod speech_form;
 mod speech_language;
 mod speech_stream;
 mod speech_upload;
+mod spoken;
 mod subtitles;
 mod transcript_body;
 mod transcript_events;

@@ -1,6 +1,6 @@
 //! The Ostler sidecar: fetches, verifies, loads, evicts and serves the models of one pod.
 //!
-//! [`residency`] and [`routing`] decide, as pure functions over values; [`manager::Manager`] is the handle on the
+//! [`residency`], [`routing`] and [`prediction`] decide, as pure functions over values; [`manager::Manager`] is the handle on the
 //! task that carries the decisions out; [`http`] answers requests with it; [`run`] puts the parts together.
 
 pub mod args;
@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod model_loader;
 pub mod plan;
 pub mod pool;
+pub mod prediction;
 mod progress;
 pub mod report;
 pub mod residency;

@@ -1,5 +1,7 @@
 //! The handle that everything else holds: acquire a version, change the plan, see what is loaded. Cloning is cheap.
 
+mod usage;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,12 +13,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::lease::Lease;
 use crate::loader::Loader;
 use crate::memory_watch::MemoryWatch;
+use crate::prediction::Asker;
 use crate::residency::{FailedAttempt, RealMemory, Refusal, Settings, WaiterId};
 use crate::residency_task::{self, Channels, Command};
 use crate::result_cache::{Pin, PlannedPin, ResultCache};
 use crate::routing::{self, Request, RouteError, VersionChoice};
 use crate::snapshot::Snapshot;
 use crate::target::{VersionKey, targets};
+use usage::asker;
 
 /// How often a request is routed anew when the plan changes under it.
 const ROUTING_ATTEMPTS: usize = 3;
@@ -209,7 +213,8 @@ impl Manager {
             let commit = request.version.as_ref().and_then(VersionChoice::commit).map(Commit::as_str);
             // When the plan changes between routing and the task's answer, the new plan decides.
             let is_last = attempt == ROUTING_ATTEMPTS;
-            match self.acquire_first_of(candidates, commit.is_some()).await {
+            let asker = asker(&request.subject);
+            match self.acquire_first_of(candidates, commit.is_some(), asker).await {
                 Err(AcquireError::Removed { .. }) if !is_last => {}
                 Ok(lease)
                     if commit.is_some_and(|commit| commit != lease.provenance().revision) && !is_last => {}
@@ -223,12 +228,13 @@ impl Manager {
         &self,
         candidates: Vec<VersionKey>,
         planned_pin_only: bool,
+        asker: Option<Asker>,
     ) -> Result<Lease, AcquireError> {
         let waiter = WaiterId(self.shared.next_waiter.fetch_add(1, Ordering::Relaxed));
         let (reply, answer) = oneshot::channel();
         let commands = &self.shared.commands;
         commands
-            .send(Command::Acquire { waiter, candidates, planned_pin_only, reply })
+            .send(Command::Acquire { waiter, candidates, planned_pin_only, asker, reply })
             .map_err(|_| AcquireError::ShuttingDown)?;
         let mut cancel = CancelOnDrop { commands, waiter, is_armed: true };
         let answer = answer.await;

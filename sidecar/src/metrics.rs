@@ -1,6 +1,7 @@
 //! Counters, gauges and histograms in the Prometheus text format.
 
 mod cache;
+mod predictions;
 mod result_cache;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::result_cache::Figures;
 use crate::snapshot::Snapshot;
 use crate::target::VersionKey;
 use cache::CacheCounters;
+use predictions::PredictionFamilies;
 use result_cache::ResultCacheFamilies;
 
 /// Latencies from a short translation to an hour of speech, in seconds.
@@ -59,6 +61,7 @@ struct Families {
     plan_generation: IntGauge,
     memory: MemoryGauges,
     results: ResultCacheFamilies,
+    predictions: PredictionFamilies,
 }
 
 /// What the system says of memory, beside what is accounted for.
@@ -173,6 +176,7 @@ impl Families {
         let results = ResultCacheFamilies::register(&registry)?;
         Ok(Self {
             results,
+            predictions: PredictionFamilies::register(&registry)?,
             requests: counters("ostler_requests_total", "Answered requests.", &["endpoint", "status"])?,
             request_seconds,
             served: counters(
@@ -264,6 +268,7 @@ impl Families {
         self.waiting_requests.set(i64::try_from(snapshot.waiting_requests).unwrap_or(i64::MAX));
         self.ready.set(i64::from(snapshot.ready));
         self.plan_generation.set(snapshot.plan_generation);
+        self.predictions.show(snapshot);
     }
 }
 

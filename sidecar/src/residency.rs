@@ -10,9 +10,12 @@
 //! - Every request is answered: granted, refused, or cancelled by its own caller.
 //! - Whatever is wanted ends loaded or failed, once what was set in motion has reported back.
 //! - A changed pin is loaded and proved beside the old one where both fit; until then the old one answers.
+//! - A version that is loaded before anybody asks for it stays within its own bounds, evicts nothing but what is idle, and
+//!   is the first to go until it is used. No request waits for its load but those that share it.
 //! - A pin of a version's history answers nobody else than whoever asks for its commit, but for that.
 
 mod admission;
+mod anticipate;
 mod backoff;
 mod budget;
 mod entry;
@@ -31,7 +34,9 @@ mod working;
 pub use backoff::Backoff;
 pub use budget::{Budget, Footprint, Scope, Shortage};
 pub use entry::FailureRecord;
-pub use event::{Attempt, Effect, EntryId, Event, FailedAttempt, Moment, Refusal, Settings, WaiterId};
+pub use event::{
+    AheadBounds, Attempt, Effect, EntryId, Event, FailedAttempt, Moment, Refusal, Settings, WaiterId,
+};
 pub use pressure::RealMemory;
 
 use ostler_crds::names::LoadPolicy;
@@ -102,6 +107,10 @@ impl Residency {
             }
             Event::Freed { entry } => self.freed(entry),
             Event::Measured { memory } => self.machine.measured(memory, &mut effects),
+            Event::Anticipated { likely, bounds } => {
+                self.machine.anticipate(&likely, bounds, now, &mut effects);
+                false
+            }
             Event::Tick => true,
         };
         if must_advance {
@@ -226,6 +235,7 @@ impl Residency {
 
     fn loaded(&mut self, id: EntryId, attempt: Attempt, now: Moment, effects: &mut Vec<Effect>) -> bool {
         let is_wanted = self.machine.table.wanted().contains(&id) || self.machine.table.is_preferred(id);
+        let is_short = self.machine.shortage.is_some();
         let Some(entry) = self.machine.table.entries.get_mut(&id) else { return false };
         let State::Loading { attempt: current, bytes, instances } = entry.state else { return false };
         if current != attempt {
@@ -240,7 +250,8 @@ impl Residency {
         entry.stays_until = now + self.machine.settings.residency(now.saturating_sub(entry.load_began_at));
         entry.last_used = now;
         entry.state = State::Loaded { bytes: held, instances };
-        if is_wanted {
+        // What was loaded ahead makes way at once where somebody waits for memory.
+        if is_wanted || (entry.ahead && entry.in_plan && !is_short) {
             self.machine.table.relieve(id);
         } else {
             // Everybody who wanted it has gone while it was being loaded.

@@ -2,6 +2,7 @@
 
 mod command;
 mod effects;
+mod foresight;
 mod measuring;
 mod observe;
 mod transfer;
@@ -20,6 +21,7 @@ use crate::lease::Lease;
 use crate::loader::{Loader, Prepared};
 use crate::memory_watch::MemoryWatch;
 use crate::pool::Slots;
+use crate::prediction::Asker;
 use crate::progress::Meter;
 use crate::residency::{
     Attempt, Budget, Effect, EntryId, Event, Moment, RealMemory, Refusal, Residency, Settings, WaiterId,
@@ -28,6 +30,7 @@ use crate::result_cache::planned_bytes;
 use crate::snapshot::Snapshot;
 use crate::target::{Batching, Target, VersionFailure, targets};
 pub(crate) use command::Command;
+use foresight::{Foresight, LOOK_INTERVAL};
 use measuring::measure_memory;
 use observe::{Sources, observe};
 use transfer::Transfer;
@@ -72,6 +75,7 @@ pub(crate) fn start(
         set_aside_bytes: 0,
         snapshots: watch::Sender::new(Arc::new(Snapshot::default())),
         memory: watch::Sender::new(None),
+        foresight: Foresight::default(),
     };
     task.hear(Command::Plan(plan));
     let (snapshots, memory) = (task.snapshots.subscribe(), task.memory.subscribe());
@@ -80,6 +84,12 @@ pub(crate) fn start(
         tokio::spawn(measure_memory(memory_watch, commands.downgrade()));
     }
     Channels { commands, snapshots, memory }
+}
+
+/// A request that waits for its answer.
+struct Asking {
+    asker: Option<Asker>,
+    reply: oneshot::Sender<Result<Lease, Refusal>>,
 }
 
 struct Loaded {
@@ -94,7 +104,7 @@ struct Task {
     commands: mpsc::WeakUnboundedSender<Command>,
     started: Instant,
     started_at: Timestamp,
-    replies: HashMap<WaiterId, oneshot::Sender<Result<Lease, Refusal>>>,
+    replies: HashMap<WaiterId, Asking>,
     transfers: HashMap<EntryId, Transfer>,
     meters: HashMap<EntryId, Meter>,
     prepared: HashMap<EntryId, Prepared>,
@@ -114,12 +124,15 @@ struct Task {
     set_aside_bytes: u64,
     snapshots: watch::Sender<Arc<Snapshot>>,
     memory: watch::Sender<Option<RealMemory>>,
+    foresight: Foresight,
 }
 
 impl Task {
     async fn run(mut self, mut received: mpsc::UnboundedReceiver<Command>) {
         let mut interval = tokio::time::interval(TRANSFER_INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(LOOK_INTERVAL);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut wake = self.wake();
         loop {
             let is_changed = tokio::select! {
@@ -133,7 +146,9 @@ impl Task {
                     self.publish();
                     false
                 }
+                _ = look.tick(), if self.foresight.is_on() => self.foresee(),
             };
+            let is_changed = self.foresee_if_due() || is_changed;
             if is_changed {
                 wake = self.wake();
             }
@@ -152,13 +167,18 @@ impl Task {
     /// Turns a command into an event. Says whether anything changed that others can see or wait for.
     fn hear(&mut self, command: Command) -> bool {
         match command {
-            Command::Acquire { waiter, candidates, planned_pin_only, reply } => {
-                self.replies.insert(waiter, reply);
+            Command::Acquire { waiter, candidates, planned_pin_only, asker, reply } => {
+                self.replies.insert(waiter, Asking { asker, reply });
                 self.feed(Event::Wanted { waiter, candidates, planned_pin_only })
             }
             Command::Cancel(waiter) => {
                 self.replies.remove(&waiter);
                 self.feed(Event::Cancelled { waiter })
+            }
+            Command::Heard { cue, asker, is_first } => {
+                let now = self.wall_time();
+                self.foresight.heard(cue, asker, is_first, now);
+                false
             }
             Command::Plan(plan) => {
                 self.plan_generation = plan.generation;
@@ -168,6 +188,8 @@ impl Task {
                 self.residency.set_budget(Budget { bytes: models_bytes, ..self.budget });
                 let targets = targets(&plan);
                 self.set_batching(&targets);
+                let now = self.wall_time();
+                self.foresight.obey(plan.preload_by_usage, &targets, now);
                 self.feed(Event::Planned { targets })
             }
             Command::Released(entry) => self.feed(Event::Released { entry }),
@@ -192,8 +214,14 @@ impl Task {
                 self.publish();
                 false
             }
-            Command::Loaded { entry, attempt, outcome } => self.end_load(entry, attempt, outcome),
-            Command::Freed(entry) => self.feed(Event::Freed { entry }),
+            Command::Loaded { entry, attempt, outcome } => {
+                self.foresight.look_again();
+                self.end_load(entry, attempt, outcome)
+            }
+            Command::Freed(entry) => {
+                self.foresight.look_again();
+                self.feed(Event::Freed { entry })
+            }
             Command::Measured(memory) => {
                 self.memory.send_replace(Some(memory));
                 self.feed(Event::Measured { memory })
@@ -239,7 +267,13 @@ impl Task {
             Event::Measured { memory } => Some(*memory),
             _ => None,
         };
+        let is_anticipated = matches!(event, Event::Anticipated { .. });
+        let failed = match &event {
+            Event::Failed { entry, .. } => Some(*entry),
+            _ => None,
+        };
         let effects = self.residency.handle(event, self.now());
+        let has_counted = self.count_ahead(is_anticipated, failed, &effects);
         if let (Some(memory), [Effect::Unload { .. }, ..]) = (measured, effects.as_slice()) {
             let RealMemory { free_bytes, limit_bytes, stalled_percent, .. } = memory;
             tracing::warn!(
@@ -251,8 +285,8 @@ impl Task {
         }
         // The way of a warm request: granted at once, given back, and nothing else moves; or a look at the memory.
         let is_warm = match effects.as_slice() {
-            [] => is_release || measured.is_some(),
-            [Effect::Grant { .. }] => is_request,
+            [] => is_release || is_anticipated || measured.is_some(),
+            [Effect::Grant { .. }] => is_request && !has_counted,
             _ => false,
         };
         let is_answer = |effect: &Effect| matches!(effect, Effect::Grant { .. } | Effect::Refuse { .. });
@@ -294,6 +328,8 @@ impl Task {
             budget_bytes: self.budget.bytes,
             set_aside_bytes: self.set_aside_bytes,
             least_percent: self.least_percent,
+            ahead: self.foresight.ahead(),
+            predicted_loads: self.foresight.loads(),
         });
         self.percents = percents;
         self.least_percent = snapshot.progress_percent;

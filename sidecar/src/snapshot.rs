@@ -8,6 +8,7 @@ use ostler_crds::status::{FailureLocation, Stage, VersionState};
 use ostler_inference::engine::SpokenLanguages;
 use serde::{Serialize, Serializer};
 
+use crate::prediction::PredictedLoads;
 use crate::target::VersionKey;
 
 /// Everything at one moment.
@@ -26,6 +27,9 @@ pub struct Snapshot {
     pub reserved_bytes: u64,
     /// Requests that wait for a version to load.
     pub waiting_requests: usize,
+    /// What became of the versions that were loaded before anybody asked for them.
+    #[serde(skip_serializing_if = "PredictedLoads::is_empty")]
+    pub predicted_loads: PredictedLoads,
     /// Every model version, and every language pair of it, in the plan's order: its present pin.
     pub versions: Vec<VersionSnapshot>,
     /// The pins of their histories. Those that nobody has asked for are not shown.
@@ -81,6 +85,9 @@ pub struct VersionSnapshot {
     pub proven: bool,
     /// The bytes that it holds in memory.
     pub resident_bytes: u64,
+    /// Why it was loaded, or is being, before anybody asked for it; until somebody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loaded_ahead: Option<String>,
     /// The transfer under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<TransferSnapshot>,

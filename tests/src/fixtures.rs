@@ -26,6 +26,7 @@ pub fn deployment(name: &str) -> DeploymentBuilder {
             replicas: 1,
             models: Vec::new(),
             memory,
+            preload_by_usage: None,
             gpu: None,
             cache: None,
             hub: None,

@@ -36,7 +36,7 @@ const PURE: [(&str, &[&str]); 9] = [
             "reported",
         ],
     ),
-    ("sidecar/src", &["routing", "residency", "target"]),
+    ("sidecar/src", &["routing", "residency", "target", "prediction"]),
     ("sidecar/src/result_cache", &["question", "size", "store"]),
     (
         "sidecar/src/http",

@@ -2,8 +2,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model_deployment::{MemorySpec, ModelSpec};
+use crate::model_deployment::{MemorySpec, ModelSpec, PreloadByUsageSpec};
 use crate::names::{LongForm, Task};
+use crate::serving_plan::PlannedPreloadByUsage;
 
 /// A translation model of the first version and these fields.
 fn model(name: &str, fields: Value) -> ModelSpec {
@@ -178,6 +179,32 @@ fn what_is_wrong_with_a_limit_is_named_by_its_task() {
     }
     let accepted = task_limits(&limits(json!({"translation": "1Ki", "text-classification": "2Ki"}))).unwrap();
     assert_eq!(accepted, [(Task::Translation, 1024), (Task::TextClassification, 2048)].into());
+}
+
+#[test]
+fn what_is_loaded_ahead_is_nothing_by_default_and_bounded_where_it_is_asked_for() {
+    let checked = |fields: Value| {
+        let spec: PreloadByUsageSpec = serde_json::from_value(fields).unwrap();
+        preload_by_usage(Some(&spec)).map_err(|refusal| refusal.to_string())
+    };
+    assert_eq!(preload_by_usage(None), Ok(None));
+    let planned = |max_versions, max_memory_percent| {
+        Ok(Some(PlannedPreloadByUsage { max_versions, max_memory_percent }))
+    };
+    assert_eq!(checked(json!({})), planned(2, 25));
+    assert_eq!(checked(json!({"maxVersions": 16, "maxMemoryPercent": 100})), planned(16, 100));
+    for (fields, expected) in [
+        (json!({"maxVersions": 0}), "spec.preloadByUsage.maxVersions: 0 is not allowed: write 1 to 16"),
+        (json!({"maxVersions": 17}), "spec.preloadByUsage.maxVersions: 17 is not allowed"),
+        (
+            json!({"maxMemoryPercent": 0}),
+            "spec.preloadByUsage.maxMemoryPercent: 0 is not allowed: write a per",
+        ),
+        (json!({"maxMemoryPercent": 101}), "spec.preloadByUsage.maxMemoryPercent: 101 is not allowed"),
+    ] {
+        let refusal = checked(fields).unwrap_err();
+        assert!(refusal.starts_with(expected), "{refusal}\nis not\n{expected}");
+    }
 }
 
 #[test]

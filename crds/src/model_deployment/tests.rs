@@ -38,6 +38,7 @@ fn valid() -> Value {
                 },
             ],
             "memory": { "host": "8Gi", "limits": { "automatic-speech-recognition": "4Gi" } },
+            "preloadByUsage": { "maxVersions": 2, "maxMemoryPercent": 25 },
             "gpu": { "productNames": ["NVIDIA-H200"], "minMemory": "16Gi", "minComputeCapability": "8.0" },
             "cache": { "emptyDir": { "sizeLimit": "20Gi" }, "keepFree": 15 },
             "hub": { "tokenSecretRef": { "name": "hub", "key": "token" } },
@@ -135,6 +136,18 @@ fn every_rule_refuses_with_words_that_say_what_to_write() {
         ("/spec/memory/evictTo", json!(80), "evictAbove must be greater than evictTo"),
         ("/spec/memory/evictTo", json!(0), "percentages from 1 to 100"),
         ("/spec/memory/evictAbove", json!(101), "percentages from 1 to 100"),
+        ("/spec/preloadByUsage/maxVersions", json!(0), "preloadByUsage.maxVersions must be from 1 to 16"),
+        ("/spec/preloadByUsage/maxVersions", json!(17), "preloadByUsage.maxVersions must be from 1 to 16"),
+        (
+            "/spec/preloadByUsage/maxMemoryPercent",
+            json!(0),
+            "preloadByUsage.maxMemoryPercent must be a percentage",
+        ),
+        (
+            "/spec/preloadByUsage/maxMemoryPercent",
+            json!(101),
+            "preloadByUsage.maxMemoryPercent must be a percentage",
+        ),
         ("/spec/gpu/count", json!(0), "gpu.count must be from 1 to 16"),
         ("/spec/gpu/resourceName", json!("gpu"), "gpu.resourceName must be an extended resource"),
         (

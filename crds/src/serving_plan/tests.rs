@@ -75,10 +75,16 @@ fn model() -> impl Strategy<Value = PlannedModel> {
 
 fn plan() -> impl Strategy<Value = ServingPlan> {
     let limits = option::of(1_u64..1 << 40).prop_map(|limit| limit.map(|limit| (Task::Translation, limit)));
-    (any::<i64>(), "[a-z]{1,8}/[a-z]{1,8}", limits, vec(model(), 0..4)).prop_map(
-        |(generation, salt, limits, models)| {
+    let ahead = option::of((1_u32..=16, 1_u8..=100)).prop_map(|bounds| {
+        bounds.map(|(max_versions, max_memory_percent)| PlannedPreloadByUsage {
+            max_versions,
+            max_memory_percent,
+        })
+    });
+    (any::<i64>(), "[a-z]{1,8}/[a-z]{1,8}", limits, ahead, vec(model(), 0..4)).prop_map(
+        |(generation, salt, limits, preload_by_usage, models)| {
             let task_limit_bytes = limits.into_iter().collect();
-            ServingPlan { format: PLAN_FORMAT, generation, salt, task_limit_bytes, models }
+            ServingPlan { format: PLAN_FORMAT, generation, salt, task_limit_bytes, preload_by_usage, models }
         },
     )
 }
@@ -104,6 +110,7 @@ fn empty() -> ServingPlan {
         generation: 3,
         salt: "media/video".to_owned(),
         task_limit_bytes: BTreeMap::new(),
+        preload_by_usage: None,
         models: Vec::new(),
     }
 }
@@ -193,11 +200,13 @@ fn the_form_on_the_wire_is_the_agreed_one() {
             }],
         }],
         task_limit_bytes: [(Task::AutomaticSpeechRecognition, 4 << 30)].into(),
+        preload_by_usage: Some(PlannedPreloadByUsage { max_versions: 2, max_memory_percent: 25 }),
         ..empty()
     };
     let expected = serde_json::json!({
         "format": 1, "generation": 3, "salt": "media/video",
         "taskLimitBytes": { "automatic-speech-recognition": 4_294_967_296_u64 },
+        "preloadByUsage": { "maxVersions": 2, "maxMemoryPercent": 25 },
         "models": [{
             "name": "translation", "task": "translation", "load": "Preload", "keep": false, "instances": 1,
             "memoryLimitBytes": 3_221_225_472_u64,

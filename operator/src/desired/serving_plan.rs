@@ -19,6 +19,7 @@ pub fn asked_for(deployment: &ValidatedDeployment, pins: &Pins) -> ServingPlan {
         generation: identity.generation,
         salt: format!("{}/{}", identity.namespace, identity.name),
         task_limit_bytes: deployment.task_limits.clone(),
+        preload_by_usage: deployment.preload_by_usage,
         models: deployment.models.iter().map(|model| planned_model(model, pins)).collect(),
     }
 }

@@ -1,5 +1,5 @@
 use ostler_crds::names::LongForm;
-use ostler_crds::serving_plan::ServingPlan;
+use ostler_crds::serving_plan::{PlannedPreloadByUsage, ServingPlan};
 use serde_json::{Value, json};
 
 use super::*;
@@ -180,6 +180,16 @@ fn the_plan_says_how_long_speech_is_worked_on() {
         |model: ModelBuilder| plan(&deployment().model(model).validated(), &KNOWN).models[0].long_form;
     let batched = whisper().set("longForm", json!("batched"));
     assert_eq!((long_form(whisper()), long_form(batched)), (None, Some(LongForm::Batched)));
+}
+
+#[test]
+fn the_plan_says_what_is_loaded_ahead_and_no_pod_is_new_for_it() {
+    let asking = |fields: Value| deployment().model(whisper()).spec("preloadByUsage", fields).validated();
+    let (off, on) = (deployment().model(whisper()).validated(), asking(json!({"maxVersions": 3})));
+    assert_eq!(plan(&off, &KNOWN).preload_by_usage, None);
+    let expected = PlannedPreloadByUsage { max_versions: 3, max_memory_percent: 25 };
+    assert_eq!(plan(&on, &KNOWN).preload_by_usage, Some(expected));
+    assert_eq!(built(&off).deployment.manifest, built(&on).deployment.manifest);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ostler_inference::engine::{DetectLanguageJob, Job, Output, TranscribeJob};
+use ostler_inference::engine::{Control, DetectLanguageJob, Job, Output, TranscribeJob};
 
 use super::admission::Permit;
 use super::api::{self, Api};
@@ -17,6 +17,7 @@ use super::error::ApiError;
 use super::flights::{Computed, FlightKey};
 use super::provenance::Credit;
 use super::speech_upload::decode;
+use super::spoken::Listener;
 use crate::lease::{Lease, Provenance};
 use crate::result_cache::{Answer, Pin, Question};
 use crate::routing::Request;
@@ -231,6 +232,7 @@ async fn compute(
     question: Option<Question>,
 ) -> Result<Computed, ApiError> {
     let ReadyWork { job, names, room } = work.ready(&api).await?;
+    let subject = request.subject.clone();
     let lease: Lease = api.acquire(request).await?;
     let provenance = lease.provenance();
     let fallback = provenance.fallback.clone();
@@ -239,7 +241,11 @@ async fn compute(
     if let Some(answer) = kept {
         return Ok(Computed { answer, fallback, was_kept: true });
     }
-    let output = api::run(&lease, job, &names).await?;
+    let listener = Listener::new(&api.app.manager, provenance, subject);
+    let control = listener.map_or_else(Control::default, |listener| {
+        Control::with_progress(move |progress| listener.hear(&progress))
+    });
+    let output = api::run(&lease, job, control, &names).await?;
     drop(room);
     let answer = match question {
         Some(question) => api.keep(question, provenance, output),

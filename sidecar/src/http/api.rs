@@ -94,19 +94,11 @@ impl Api {
     }
 }
 
-/// Runs a job. `names` maps the job's fields to those of the endpoint.
+/// Runs a job, of which the caller hears by `control`. `names` maps the job's fields to those of the endpoint.
 ///
 /// # Errors
 /// [`ApiError::Busy`] where the queue is full, else what the engine says.
-pub(super) async fn run(lease: &Lease, job: Job, names: &[(&str, &str)]) -> Result<Output, ApiError> {
-    run_controlled(lease, job, Control::default(), names).await
-}
-
-/// As [`run`], with a control of which the caller hears.
-///
-/// # Errors
-/// As [`run`].
-pub(super) async fn run_controlled(
+pub(super) async fn run(
     lease: &Lease,
     job: Job,
     control: Control,

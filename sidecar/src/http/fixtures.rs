@@ -140,6 +140,11 @@ impl FakeLoader {
     pub(super) fn open(&self) {
         self.opened.store(true, Ordering::SeqCst);
     }
+
+    /// Closes the gate again.
+    pub(super) fn close(&self) {
+        self.opened.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Loader for FakeLoader {

@@ -17,6 +17,7 @@ use super::api::{self, Api};
 use super::error::ApiError;
 use super::load_comments;
 use super::provenance::Credit;
+use super::spoken::Listener;
 use super::transcript_events::{Deltas, TranscriptEvent};
 use crate::lease::{Lease, Provenance};
 use crate::result_cache::Question;
@@ -63,10 +64,12 @@ pub(super) async fn answer(
     let chosen = api.chosen(&request)?;
     let (begun, of_begun) = (api.clone(), place.clone());
     let begin = async move {
+        let subject = request.subject.clone();
         let lease = begun.acquire(request).await?;
+        let listener = Listener::new(&begun.app.manager, lease.provenance(), subject);
         let provenance = lease.provenance().clone();
         let keep = question.map(|question| (begun.clone(), question, provenance.clone()));
-        let mut response = tell(lease, work, of_begun, keep).await?;
+        let mut response = tell(lease, work, of_begun, keep, listener).await?;
         begun.credit(&mut response, &[Credit { provenance, is_hit: question.map(|_| false) }]);
         Ok(response)
     };
@@ -91,16 +94,20 @@ async fn tell(
     work: ReadyWork,
     place: Place,
     keep: Option<(Api, Question, Provenance)>,
+    listener: Option<Listener>,
 ) -> Result<Response, ApiError> {
     let ReadyWork { job, names, room } = work;
     let (tell, segments) = unbounded_channel();
     let control = Control::with_progress(move |progress| {
+        if let Some(listener) = &listener {
+            listener.hear(&progress);
+        }
         if let JobProgress::Transcribed { segments, .. } = progress {
             // Nobody listens any more where the client is gone, and then the job is being cancelled.
             drop(tell.send(segments));
         }
     });
-    let job = async move { api::run_controlled(&lease, job, control, &names).await }.boxed();
+    let job = async move { api::run(&lease, job, control, &names).await }.boxed();
     let mut work = Telling {
         job,
         segments,

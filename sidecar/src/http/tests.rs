@@ -18,6 +18,7 @@ use crate::state::Limits;
 
 mod fuzz;
 mod history;
+mod usage;
 mod waiting;
 
 struct Answer {

@@ -74,6 +74,7 @@ impl Manifest {
             generation: 0,
             salt: format!("{namespace}/{name}"),
             task_limit_bytes: checked::task_limits(&deployment.spec.memory)?,
+            preload_by_usage: checked::preload_by_usage(deployment.spec.preload_by_usage.as_ref())?,
             models: models.into_iter().map(planned_model).collect(),
         };
         Ok(Self { plan, budget: budget(memory) })

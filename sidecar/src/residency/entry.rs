@@ -55,6 +55,8 @@ pub(super) struct Entry {
     pub(super) stays_until: Moment,
     /// Its files were lost when it was to be loaded, and it has not been loaded since.
     pub(super) has_lost_files: bool,
+    /// It was loaded though nobody asked for it, or is being, and nobody has used it since.
+    pub(super) ahead: bool,
     /// Failures in a row.
     pub(super) failures: u32,
     /// Kept until it is loaded.
@@ -78,6 +80,7 @@ impl Entry {
             load_began_at: Moment::ZERO,
             stays_until: Moment::ZERO,
             has_lost_files: false,
+            ahead: false,
             failures: 0,
             last_failure: None,
         }
@@ -90,6 +93,21 @@ impl Entry {
     /// Whether it is in memory, or on its way there.
     pub(super) fn is_up(&self) -> bool {
         matches!(self.state, State::Loaded { .. } | State::Loading { .. })
+    }
+
+    /// Whether it is in memory, or on its way there, and nobody has asked for it yet.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.ahead && self.is_up()
+    }
+
+    /// Whether it may not be evicted for others yet. Nobody needs what was loaded ahead, until somebody has used it.
+    pub(super) fn is_young(&self, now: Moment) -> bool {
+        now < self.stays_until && !self.is_ahead()
+    }
+
+    /// When it was last of use to anybody: never, where it was loaded ahead and is unused.
+    pub(super) fn recency(&self) -> Moment {
+        if self.is_ahead() { Moment::ZERO } else { self.last_used }
     }
 
     /// What it takes of the memory.
@@ -131,6 +149,7 @@ impl Entry {
             self.jobs += 1;
         }
         self.last_used = now;
+        self.ahead = false;
     }
 
     /// A request no longer uses it. Where instances became fewer meanwhile, jobs of before may still be running on it,

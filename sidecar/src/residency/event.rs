@@ -46,6 +46,17 @@ pub struct Settings {
     pub max_loads: usize,
     /// The rest after failures.
     pub backoff: Backoff,
+    /// A version that nobody has used for so long may go for one that nobody has asked for yet.
+    pub idle_time: Duration,
+}
+
+/// The bounds of what is loaded before anybody asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AheadBounds {
+    /// The most versions at once that are loaded so, or being loaded, and that nobody has used yet.
+    pub max_versions: usize,
+    /// The most bytes that they take together.
+    pub max_bytes: u64,
 }
 
 impl Settings {
@@ -70,6 +81,7 @@ impl Settings {
             max_transfers: 4,
             max_loads: 2,
             backoff: Backoff::default(),
+            idle_time: Duration::from_secs(600),
         }
     }
 }
@@ -137,6 +149,13 @@ pub enum Event {
     Measured {
         /// What there is.
         memory: RealMemory,
+    },
+    /// These will probably be asked for soon.
+    Anticipated {
+        /// The versions, in memory or not, the most probable first.
+        likely: Vec<VersionKey>,
+        /// How much may be loaded for it.
+        bounds: AheadBounds,
     },
     /// The moment of [`super::Residency::next_wake`] has come.
     Tick,

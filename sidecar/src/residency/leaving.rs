@@ -35,10 +35,11 @@ impl Machine {
     /// Idle versions that are not kept, least recently used first.
     fn candidates(&self) -> Vec<(Moment, EntryId)> {
         let is_candidate = |id: EntryId, entry: &Entry| {
-            entry.is_loaded() && entry.leases == 0 && !self.table.policy(id, entry).keep
+            let is_kept = self.table.policy(id, entry).keep && !entry.is_ahead();
+            entry.is_loaded() && entry.leases == 0 && !is_kept
         };
         let idle = self.table.entries.iter().filter(|(id, entry)| is_candidate(**id, entry));
-        let mut idle: Vec<(Moment, EntryId)> = idle.map(|(id, entry)| (entry.last_used, *id)).collect();
+        let mut idle: Vec<(Moment, EntryId)> = idle.map(|(id, entry)| (entry.recency(), *id)).collect();
         idle.sort_unstable();
         idle
     }

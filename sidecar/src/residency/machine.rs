@@ -11,7 +11,7 @@ use super::event::{Effect, EntryId, Moment, Settings, WaiterId};
 use super::holding::Holding;
 use super::table::{Table, Together};
 use super::{failures, waiting};
-use crate::target::{Target, VersionFailure};
+use crate::target::VersionFailure;
 
 /// The entries, and the bounds that they are kept in.
 #[derive(Debug, Clone)]
@@ -194,7 +194,9 @@ impl Machine {
             if behind.iter().any(|(scope, first)| self.is_within(*scope, *first, entry)) {
                 continue;
             }
-            let is_loading = |entry: &&Entry| matches!(entry.state, State::Loading { .. });
+            // A load that nobody asked for keeps nobody from loading.
+            let is_loading =
+                |entry: &&Entry| matches!(entry.state, State::Loading { .. }) && !entry.is_ahead();
             if self.table.entries.values().filter(is_loading).count() >= self.settings.max_loads {
                 break;
             }
@@ -204,13 +206,7 @@ impl Machine {
             match admit(&Table::bounds(entry, &self.together()), claim, &residents) {
                 Admission::Start { evict } => {
                     self.evict(&evict, effects);
-                    let target = entry_target(&self.table, id);
-                    let attempt = self.table.next_attempt();
-                    self.set_state(id, State::Loading { attempt, bytes: claim.fixed, instances });
-                    if let Some(entry) = self.table.entries.get_mut(&id) {
-                        entry.load_began_at = now;
-                    }
-                    effects.extend(target.map(|target| Effect::Load { entry: id, attempt, target }));
+                    self.begin_load(id, claim.fixed, instances, now, effects);
                     is_behind_preload &= !waits_for_its_turn;
                 }
                 Admission::Evict { evict } => {
@@ -254,6 +250,23 @@ impl Machine {
             matches!(entry.state, State::Loading { .. }) && entry.target.load == LoadPolicy::Preload
         };
         self.table.entries.values().any(is_preloading)
+    }
+
+    /// Loads an entry, with its memory reserved.
+    pub(super) fn begin_load(
+        &mut self,
+        id: EntryId,
+        peak: u64,
+        instances: u32,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let attempt = self.table.next_attempt();
+        let Some(entry) = self.table.entries.get_mut(&id) else { return };
+        entry.state = State::Loading { attempt, bytes: peak, instances };
+        entry.load_began_at = now;
+        entry.ahead = false;
+        effects.push(Effect::Load { entry: id, attempt, target: entry.target.clone() });
     }
 
     /// Whether an entry is under the same bound as another one.
@@ -302,8 +315,4 @@ impl Machine {
             entry.state = state;
         }
     }
-}
-
-fn entry_target(table: &Table, id: EntryId) -> Option<Target> {
-    table.entries.get(&id).map(|entry| entry.target.clone())
 }

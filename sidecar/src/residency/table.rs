@@ -181,8 +181,9 @@ impl Table {
             // Versions that are preloaded never push each other out: only a request may.
             let policy = self.policy(*id, entry);
             let is_planned = entry.in_plan || self.retired.contains(id);
-            let is_protected =
-                is_planned && (policy.keep || (!is_demanded && policy.load == LoadPolicy::Preload));
+            let is_protected = is_planned
+                && !entry.is_ahead()
+                && (policy.keep || (!is_demanded && policy.load == LoadPolicy::Preload));
             let is_predecessor = self.retired.contains(id)
                 && claimer.target.key.retired.is_none()
                 && entry.target.key.is_same_version(&claimer.target.key);
@@ -199,7 +200,7 @@ impl Table {
                 _ if is_protected => Stay::Protected,
                 // Whoever waits for working memory would have to wait for its weights too.
                 State::Loaded { .. }
-                    if entry.leases == 0 && !held_up.contains(id) && now >= entry.stays_until =>
+                    if entry.leases == 0 && !held_up.contains(id) && !entry.is_young(now) =>
                 {
                     Stay::Idle
                 }
@@ -213,7 +214,7 @@ impl Table {
                 entry: *id,
                 holding: entry.holding(),
                 shares: Self::shared(claimer, entry),
-                last_used: entry.last_used,
+                last_used: entry.recency(),
                 stay: stay(id, entry),
             })
             .collect()

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::lease::Lease;
 use crate::loader::Prepared;
+use crate::prediction::{Asker, Cue};
 use crate::residency::{Attempt, EntryId, RealMemory, Refusal, WaiterId};
 use crate::target::{VersionFailure, VersionKey};
 
@@ -18,8 +19,12 @@ pub(crate) enum Command {
         waiter: WaiterId,
         candidates: Vec<VersionKey>,
         planned_pin_only: bool,
+        /// Who asks, where that is known.
+        asker: Option<Asker>,
         reply: oneshot::Sender<Result<Lease, Refusal>>,
     },
+    /// A language is spoken in what a version works on; `is_first` where it was heard just now.
+    Heard { cue: Cue, asker: Option<Asker>, is_first: bool },
     /// A request no longer waits.
     Cancel(WaiterId),
     /// Another plan is to be obeyed.

@@ -9,7 +9,7 @@ use ostler_artifacts::work_behind_requests;
 use ostler_crds::status::FailureLocation;
 
 use super::transfer::{Transfer, TransferCell};
-use super::{Command, Task};
+use super::{Asking, Command, Task};
 use crate::lease::{Fallback, Lease, Provenance};
 use crate::pool::panic_message;
 use crate::progress::Meter;
@@ -51,9 +51,9 @@ impl Task {
             }
             Effect::Grant { waiter, entry, instead_of } => self.grant(waiter, entry, instead_of),
             Effect::Refuse { waiter, refusal } => {
-                if let Some(reply) = self.replies.remove(&waiter) {
+                if let Some(asking) = self.replies.remove(&waiter) {
                     // Whoever has gone away needs no answer.
-                    let _ = reply.send(Err(refusal));
+                    let _ = asking.reply.send(Err(refusal));
                 }
             }
         }
@@ -127,7 +127,7 @@ impl Task {
     }
 
     fn grant(&mut self, waiter: WaiterId, entry: EntryId, instead_of: Option<(VersionKey, VersionFailure)>) {
-        let Some(reply) = self.replies.remove(&waiter) else {
+        let Some(Asking { asker, reply }) = self.replies.remove(&waiter) else {
             // The caller went away in this very moment.
             self.feed(Event::Released { entry });
             return;
@@ -137,6 +137,8 @@ impl Task {
         else {
             return;
         };
+        let now = self.wall_time();
+        self.foresight.used(&target.key, asker, now);
         let provenance = Provenance {
             model: target.key.model.clone(),
             version: target.key.version.clone(),

@@ -9,6 +9,7 @@ use ostler_crds::status::{Stage, VersionState};
 use ostler_inference::engine::SpokenLanguages;
 
 use crate::loader::Prepared;
+use crate::prediction::{PredictedLoads, Prediction};
 use crate::progress::{self, Meter};
 use crate::residency::{EntryId, FailureRecord, Moment, Residency, View};
 use crate::snapshot::{FailureSnapshot, Snapshot, VersionSnapshot};
@@ -31,6 +32,10 @@ pub(super) struct Sources<'task> {
     pub(super) unproved: &'task HashSet<EntryId>,
     /// How far each entry was before.
     pub(super) percents: &'task HashMap<EntryId, u8>,
+    /// What was loaded ahead and is unused yet, with the reason.
+    pub(super) ahead: &'task HashMap<EntryId, Prediction>,
+    /// What became of all loads ahead.
+    pub(super) predicted_loads: &'task PredictedLoads,
 }
 
 /// Makes the snapshot, and says how far each entry is.
@@ -51,6 +56,7 @@ pub(super) fn observe(sources: &Sources<'_>) -> (Snapshot, HashMap<EntryId, u8>)
         budget_bytes: sources.budget_bytes,
         reserved_bytes: sources.residency.reserved_bytes().saturating_add(sources.set_aside_bytes),
         waiting_requests: sources.residency.waiting(),
+        predicted_loads: sources.predicted_loads.clone(),
         versions: present.map(|view| version(sources, view)).collect(),
         retired: retired.map(|view| version(sources, view)).collect(),
     };
@@ -81,6 +87,7 @@ fn version(sources: &Sources<'_>, view: &View<'_>) -> VersionSnapshot {
         percent,
         proven: view.is_proven,
         resident_bytes: view.reserved_bytes,
+        loaded_ahead: sources.ahead.get(&view.entry).map(|prediction| prediction.reason.to_string()),
         progress: meter.map(Meter::snapshot),
         last_failure: view.last_failure.map(|record| failure(sources, record)),
         serving_revision: view.predecessor.and_then(|entry| revision(sources, entry)),

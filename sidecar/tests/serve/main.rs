@@ -6,3 +6,4 @@ mod history;
 mod manifest;
 mod packed_loads;
 mod served;
+mod usage;

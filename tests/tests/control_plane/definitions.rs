@@ -53,6 +53,7 @@ async fn the_api_server_accepts_a_valid_object_and_fills_in_the_defaults() {
                 "versions": [{ "name": "v1", "storageUri": "hf://a/b" }],
             }],
             "memory": { "host": "1Gi" },
+            "preloadByUsage": {},
             "gpu": null,
         },
     });
@@ -61,6 +62,7 @@ async fn the_api_server_accepts_a_valid_object_and_fills_in_the_defaults() {
     let spec = &created.data["spec"];
     assert_eq!(spec["replicas"], 1);
     assert_eq!(spec["memory"], json!({ "host": "1Gi", "evictAbove": 80, "evictTo": 70 }));
+    assert_eq!(spec["preloadByUsage"], json!({ "maxVersions": 2, "maxMemoryPercent": 25 }));
     assert_eq!(spec["models"][0]["load"], "Lazy");
     assert_eq!(spec["models"][0]["instances"], 1);
     let result_cache = json!({ "maxEntries": 1000, "maxBytes": "64Mi", "timeToLiveSeconds": 3600 });
@@ -132,6 +134,12 @@ async fn every_rule_is_enforced_with_words_that_say_what_to_write() {
             format!("{first}/languagePairs"),
             json!(["en-de"]),
             "languagePairs is for models of task translation",
+        ),
+        ("/spec/preloadByUsage".to_owned(), json!({ "maxVersions": 17 }), "maxVersions must be from 1 to 16"),
+        (
+            "/spec/preloadByUsage".to_owned(),
+            json!({ "maxMemoryPercent": 0 }),
+            "maxMemoryPercent must be a percentage from 1 to 100",
         ),
         (
             "/spec/models/1/longForm".to_owned(),

@@ -10,6 +10,10 @@ use crate::vector::{Stepwise, portable};
 #[cfg(target_arch = "x86_64")]
 use crate::vector::{x86_256, x86_512};
 
+/// Numbers, how many, a factor, the greatest byte, and where the high and the low bytes go; what a step of the low bytes is
+/// worth, and the byte of zero.
+type ToBytePairs = unsafe fn(*const f32, usize, f32, i32, *mut u8, *mut u8) -> (f32, i32);
+
 /// The kernels of one set. Each may be called only where the processor has it; whoever has a [`Kernels`] knows that.
 pub(crate) struct Table {
     pub(crate) instructions: Instructions,
@@ -32,7 +36,7 @@ pub(crate) struct Table {
     pub(crate) softmax_weights_times: unsafe fn(*mut f32, *const f32, *const f32, usize) -> f32,
     pub(crate) to_bfloat16: unsafe fn(*const f32, usize, f32, *mut u16),
     pub(crate) to_bytes: unsafe fn(*const f32, usize, i32, *mut u8) -> (f32, i32),
-    pub(crate) to_byte_pairs: unsafe fn(*const f32, usize, f32, i32, *mut u8, *mut u8) -> (f32, i32),
+    pub(crate) to_byte_pairs: ToBytePairs,
     pub(crate) pack_float32: unsafe fn(*const f32, usize, *mut u8),
     pub(crate) pack_bfloat16: unsafe fn(*const f32, usize, *mut u8),
     pub(crate) pack_int8: unsafe fn(*const f32, usize, *mut u8) -> (f32, i32),

@@ -48,6 +48,7 @@ fn a_loaded_model_of_many_languages_is_listed_with_them() {
         stage: None,
         percent: 100,
         proven: true,
+        loaded_ahead: None,
         resident_bytes: 0,
         progress: None,
         last_failure: None,

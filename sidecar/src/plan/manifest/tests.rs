@@ -1,4 +1,5 @@
 use ostler_crds::names::{LongForm, StorageUri, Weight};
+use ostler_crds::serving_plan::PlannedPreloadByUsage;
 
 use super::*;
 
@@ -23,6 +24,8 @@ fn the_example_becomes_a_plan() {
     let manifest = Manifest::from_yaml(EXAMPLE).unwrap();
     assert_eq!(manifest.budget.bytes, 1 << 30);
     assert_eq!(manifest.plan.salt, "default/video-translation");
+    let ahead = PlannedPreloadByUsage { max_versions: 2, max_memory_percent: 25 };
+    assert_eq!(manifest.plan.preload_by_usage, Some(ahead));
     let [whisper, translation, detection] = manifest.plan.models.as_slice() else { panic!("three models") };
     let weights: Vec<u8> = whisper.versions.iter().map(|version| version.weight.percent()).collect();
     assert_eq!(weights, [90, 10]);
@@ -76,6 +79,11 @@ fn what_the_cluster_refuses_is_refused_with_the_field_and_what_to_write() {
         ("hf://ostler/whisper-v1", "s3://ostler/whisper-v1", "must be hf://"),
         ("host: 1Gi", "host: much", "\"much\" is no amount of bytes"),
         ("maxBytes: 32Mi", "maxBytes: 1Gi", "at most half of memory.host together"),
+        (
+            "preloadByUsage: {}",
+            "preloadByUsage: {maxVersions: 0}",
+            "spec.preloadByUsage.maxVersions: 0 is not",
+        ),
         ("host: 1Gi", "host: 1Gi\n    evictTo: 90", "write less than memory.evictAbove"),
         ("name: video-translation", "name: 1st", "metadata.name: 1st is not allowed"),
         ("task: translation", "task: transcription", "not of the right shape"),

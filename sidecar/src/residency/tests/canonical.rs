@@ -74,6 +74,7 @@ impl Canonical<'_> {
             entry.footprint.is_some(),
         ));
         self.put(entry.has_lost_files);
+        self.put((entry.is_ahead(), world.ahead.contains(&id)));
         match entry.state {
             State::Remote => self.put(0),
             State::Preparing { attempt } => self.put((1, world.preparing.get(&id) == Some(&attempt))),
@@ -88,6 +89,9 @@ impl Canonical<'_> {
                     order.filter(|other| other.is_loaded() && other.last_used < entry.last_used).count();
                 self.put((4, bytes, instances, older));
                 self.put_moment(Some(entry.stays_until));
+                if world.has_predictions {
+                    self.put_moment(Some(entry.last_used + world.settings.idle_time));
+                }
                 self.put_moment(world.residency.machine.table.idle_at(id, entry, world.now));
             }
             State::Freeing { bytes } => self.put((5, bytes)),

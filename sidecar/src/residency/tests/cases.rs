@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use ostler_crds::status::{FailureLocation, VersionState};
 
-use super::super::{Refusal, Settings};
+use super::super::{AheadBounds, Refusal, Settings};
 use super::world::{Answer, BUDGET, World, failure, keep, key, preload, retired, target, working};
 use crate::target::Target;
 
@@ -59,7 +59,7 @@ fn preloading_is_parallel_where_memory_allows_and_in_order_where_it_does_not() {
     world.finish_load(b, Ok(()));
     assert_eq!(loading(&world), [a, c]);
     // The two that are loaded, or loading, leave less than the third takes while it is loaded; but not for long.
-    let plan = [preload(target("a", 40, 1)), preload(target("b", 34, 1)), preload(target("c", 5, 1))];
+    let plan = [preload(target("a", 40, 1)), preload(target("b", 34, 1)), preload(target("c", 8, 1))];
     let mut world = World::with_plan(plan.to_vec());
     for model in ["c", "b", "a"] {
         world.finish_prepare(world.entry(model), Ok(()));
@@ -503,6 +503,103 @@ fn under_pressure_idle_versions_leave_early_and_used_and_kept_ones_stay() {
     world.machine_bytes = 64;
     world.measure();
     assert!(!world.is_loaded("a") && world.is_loaded("b") && world.is_loaded("c"));
+}
+
+#[test]
+fn what_was_loaded_ahead_goes_first_until_it_is_used_and_is_then_like_any_other() {
+    let plan = vec![target("a", 20, 1), target("b", 20, 1), target("c", 20, 1), target("d", 30, 1)];
+    let bounds = AheadBounds { max_versions: 1, max_bytes: 31 };
+    for is_used in [false, true] {
+        let mut world = World::with_plan(plan.clone());
+        world.pass(Duration::from_secs(600));
+        ["a", "b", "c"].iter().for_each(|model| world.fetch(model));
+        world.want(&["a"]);
+        world.settle();
+        world.release(world.entry("a"));
+        world.pass(Duration::from_secs(20));
+        for _ in 0..2 {
+            world.anticipate(&["c", "b"], bounds);
+            world.settle();
+        }
+        assert!(world.is_loaded("c") && !world.is_loaded("b"), "one, the likeliest");
+        if is_used {
+            let waiter = world.want(&["c"]);
+            assert_eq!(world.answers[&waiter], Answer::Granted(world.entry("c"), None));
+            world.release(world.entry("c"));
+        }
+        // It does not fit beside both below the mark.
+        world.want(&["d"]);
+        world.settle();
+        assert!(world.is_loaded("d"));
+        assert_eq!((world.is_loaded("a"), world.is_loaded("c")), (!is_used, is_used));
+    }
+}
+
+#[test]
+fn a_load_ahead_makes_way_for_whoever_needs_its_memory_and_serves_whoever_wants_it() {
+    let plan = vec![target("a", 40, 1), target("c", 30, 1)];
+    let bounds = AheadBounds { max_versions: 2, max_bytes: 100 };
+    let mut world = World::with_plan(plan.clone());
+    ["a", "c"].iter().for_each(|model| world.fetch(model));
+    world.anticipate(&["c"], bounds);
+    let waiter = world.want(&["a"]);
+    assert!(world.loading.len() == 1 && world.waiting.contains_key(&waiter), "c is being loaded");
+    world.finish_load(world.entry("c"), Ok(()));
+    assert!(!world.is_loaded("c"), "and goes at once");
+    world.settle();
+    assert!(world.is_loaded("a"));
+    let mut world = World::with_plan(plan);
+    world.fetch("c");
+    world.anticipate(&["c"], bounds);
+    let waiter = world.want(&["c"]);
+    world.settle();
+    assert_eq!(world.answers[&waiter], Answer::Granted(world.entry("c"), None));
+}
+
+#[test]
+fn loading_ahead_takes_idle_memory_and_gives_back_what_nobody_came_for() {
+    let plan = vec![target("a", 30, 1), target("b", 40, 1), target("c", 5, 1)];
+    let bounds = AheadBounds { max_versions: 1, max_bytes: 70 };
+    let mut world = World::with_plan(plan);
+    world.pass(Duration::from_secs(600));
+    ["a", "b"].iter().for_each(|model| world.fetch(model));
+    world.want(&["a"]);
+    world.want(&["c"]);
+    world.settle();
+    ["a", "c"].iter().for_each(|model| world.release(world.entry(model)));
+    world.anticipate(&["b"], bounds);
+    assert!(world.loading.is_empty() && world.is_loaded("a"), "a was used just now");
+    world.pass(Duration::from_secs(30));
+    world.anticipate(&["b", "a"], bounds);
+    assert!(world.loading.is_empty() && world.is_loaded("a"), "a is likely itself");
+    world.anticipate(&["b"], bounds);
+    world.settle();
+    world.anticipate(&["b"], bounds);
+    world.settle();
+    assert!(world.is_loaded("b") && !world.is_loaded("a") && world.is_loaded("c"), "no more goes than must");
+    world.pass(Duration::from_secs(30));
+    world.anticipate(&["b"], bounds);
+    assert!(world.is_loaded("b"), "it may still come");
+    world.anticipate(&[], bounds);
+    world.settle();
+    assert!(!world.is_loaded("b"));
+}
+
+#[test]
+fn what_failed_when_it_was_loaded_ahead_is_left_alone_until_somebody_asks() {
+    let bounds = AheadBounds { max_versions: 1, max_bytes: 50 };
+    let mut world = World::with_plan(vec![target("a", 20, 1)]);
+    world.anticipate(&["a"], bounds);
+    assert!(world.preparing.is_empty(), "nothing is fetched for it");
+    world.fetch("a");
+    world.anticipate(&["a"], bounds);
+    world.finish_load(world.entry("a"), Err(failure(true)));
+    world.pass(Duration::from_secs(3600));
+    world.anticipate(&["a"], bounds);
+    assert!(world.loading.is_empty());
+    let waiter = world.want(&["a"]);
+    world.settle();
+    assert_eq!(world.answers[&waiter], Answer::Granted(world.entry("a"), None));
 }
 
 /// Row 26.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ostler_crds::names::LoadPolicy;
 use ostler_crds::status::FailureLocation;
 
-use super::super::{EntryId, Settings, WaiterId};
+use super::super::{AheadBounds, EntryId, Settings, WaiterId};
 use super::bug::Bug;
 use super::canonical::canonical;
 use super::world::{Answer, BUDGET, World, failure, key};
@@ -36,15 +36,21 @@ pub(super) struct Scenario {
     pub(super) failures: &'static [bool],
     /// The bytes that the machine may turn out to have for models, whatever the budget says.
     pub(super) machines: &'static [u64],
+    /// What may turn out to be likely. All of it is on disk at the start.
+    pub(super) likely: &'static [&'static [&'static str]],
 }
 
+/// So much may be loaded ahead.
+const AHEAD: AheadBounds = AheadBounds { max_versions: 1, max_bytes: 50 };
+
 /// A version stays for one tick, a failure rests for one, a request waits for two at most, and one for working memory
-/// before others go.
+/// before others go. What nobody has used for two is idle.
 pub(super) fn settings() -> Settings {
     let mut settings = Settings {
         minimum_residency: TICK,
         max_wait: 2 * TICK,
         patience: TICK,
+        idle_time: 2 * TICK,
         ..Settings::with_budget(BUDGET)
     };
     // The jitter of 1 halves a rest.
@@ -73,6 +79,7 @@ pub(super) enum Action {
     Pass,
     Measured(u64),
     Plan(usize),
+    Anticipate(&'static [&'static str]),
 }
 
 /// What came of an exploration.
@@ -148,6 +155,12 @@ impl Small {
         // Long after everything began, so that nothing is young by accident.
         world.now = FAR;
         world.apply(scenario.plans[0].clone());
+        world.has_predictions = !scenario.likely.is_empty();
+        if world.has_predictions {
+            let lazy = scenario.plans[0].iter().filter(|target| target.load == LoadPolicy::Lazy);
+            lazy.for_each(|target| world.fetch(target.key.model.as_str()));
+            world.answers.clear();
+        }
         Self { world, clients: vec![Client::Idle; scenario.clients.len()], plan: 0 }
     }
 
@@ -184,6 +197,7 @@ impl Small {
         actions.extend(world.late.map(|_| Action::LatePrepared));
         actions.push(Action::Pass);
         actions.extend(scenario.machines.iter().map(|bytes| Action::Measured(*bytes)));
+        actions.extend(scenario.likely.iter().copied().map(Action::Anticipate));
         actions.extend((0..scenario.plans.len()).filter(|plan| *plan != self.plan).map(Action::Plan));
         actions
     }
@@ -212,6 +226,7 @@ impl Small {
                 world.machine_bytes = bytes;
                 world.measure();
             }
+            Action::Anticipate(likely) => world.anticipate(likely, AHEAD),
             Action::Plan(plan) => {
                 world.apply(scenario.plans[plan].clone());
                 self.plan = plan;

@@ -4,6 +4,7 @@ use ostler_crds::names::LoadPolicy;
 use ostler_crds::status::VersionState;
 use proptest::prelude::*;
 
+use super::super::AheadBounds;
 use super::explore::is_soak;
 use super::world::{World, failure, key, retired, target};
 use crate::target::Target;
@@ -24,6 +25,7 @@ enum Step {
     Free(usize),
     Pass(u64),
     Measure(u64),
+    Anticipate(Vec<usize>, usize, u64),
 }
 
 /// What one model looks like in one plan: size, pin, preloaded, kept, instances.
@@ -81,6 +83,8 @@ fn step() -> impl Strategy<Value = Step> {
         5 => any::<usize>().prop_map(Step::Free),
         3 => (0u64..40).prop_map(Step::Pass),
         1 => prop::sample::select(vec![30u64, 64, 100, 160]).prop_map(Step::Measure),
+        4 => (prop::collection::vec(0usize..5, 0..4), 0usize..3, 10u64..120)
+            .prop_map(|(likely, versions, bytes)| Step::Anticipate(likely, versions, bytes)),
     ]
 }
 
@@ -139,6 +143,10 @@ fn take(world: &mut World, step: Step) {
             }
         }
         Step::Pass(seconds) => world.pass(Duration::from_secs(seconds)),
+        Step::Anticipate(likely, max_versions, max_bytes) => {
+            let likely: Vec<&str> = likely.iter().map(|model| MODELS[*model]).collect();
+            world.anticipate(&likely, AheadBounds { max_versions, max_bytes });
+        }
         Step::Measure(bytes) => {
             world.machine_bytes = bytes;
             world.measure();

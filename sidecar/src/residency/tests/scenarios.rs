@@ -16,6 +16,7 @@ pub(super) fn memory() -> Scenario {
         clients: vec![vec![&["a"], &["c"]], vec![&["b"]]],
         failures: &[],
         machines: &[],
+        likely: &[],
     }
 }
 
@@ -27,6 +28,7 @@ pub(super) fn failures() -> Scenario {
         clients: vec![vec![&["a", "b"]], vec![&["a"], &["b"]]],
         failures: &[true, false],
         machines: &[],
+        likely: &[],
     }
 }
 
@@ -41,6 +43,7 @@ pub(super) fn pins() -> Scenario {
         clients: vec![vec![&["a"]], vec![&["b"]]],
         failures: &[],
         machines: &[],
+        likely: &[],
     }
 }
 
@@ -52,6 +55,7 @@ pub(super) fn failing_pins() -> Scenario {
         clients: vec![vec![&["a"]], vec![&["a"]]],
         failures: &[true, false],
         machines: &[],
+        likely: &[],
     }
 }
 
@@ -66,6 +70,7 @@ pub(super) fn tight() -> Scenario {
         clients: vec![vec![&["a"]], vec![&["b", "a"]]],
         failures: &[],
         machines: &[],
+        likely: &[],
     }
 }
 
@@ -81,6 +86,7 @@ pub(super) fn crowded() -> Scenario {
         clients: vec![vec![&["a"]], vec![&["b"]]],
         failures: &[true],
         machines: &[],
+        likely: &[],
     }
 }
 
@@ -106,6 +112,7 @@ pub(super) fn limits() -> Scenario {
         clients: vec![vec![&["a"], &["b"]], vec![&["a@v2"]]],
         failures: &[],
         machines: &[],
+        likely: &[],
     }
 }
 
@@ -117,6 +124,7 @@ pub(super) fn pressure() -> Scenario {
         clients: vec![vec![&["a"]], vec![&["b", "a"]]],
         failures: &[],
         machines: &[40, 160],
+        likely: &[],
     }
 }
 
@@ -136,6 +144,7 @@ pub(super) fn jobs() -> Scenario {
         clients: vec![vec![&["a"], &["c"]], vec![&["a"], &["b"]]],
         failures: &[],
         machines: &[],
+        likely: &[],
     }
 }
 
@@ -152,6 +161,33 @@ pub(super) fn history() -> Scenario {
         clients: vec![vec![&["a"], &["a at 1"]], vec![&["a at 2"]]],
         failures: &[],
         machines: &[],
+        likely: &[],
+    }
+}
+
+/// Versions that are loaded before anybody asks for them, and that do not all fit.
+pub(super) fn predictions() -> Scenario {
+    Scenario {
+        name: "predictions",
+        plans: vec![vec![target("a", 20, 1), target("b", 20, 1), target("c", 30, 1)]],
+        clients: vec![vec![&["a"]], vec![&["b"], &["c"]]],
+        failures: &[],
+        machines: &[],
+        likely: &[&["c"], &["b", "c"]],
+    }
+}
+
+/// The same beside what is kept and preloaded, and with pins that change.
+pub(super) fn predictions_beside_held_ones() -> Scenario {
+    let plan =
+        |size, pin| vec![keep(target("a", size, pin)), preload(target("b", 20, 1)), target("c", 30, 1)];
+    Scenario {
+        name: "predictions beside held ones",
+        plans: vec![plan(20, 1), plan(21, 2)],
+        clients: vec![vec![&["a"], &["b"]], vec![&["c"]]],
+        failures: &[],
+        machines: &[70],
+        likely: &[&["a", "c"], &["c"]],
     }
 }
 
@@ -164,6 +200,7 @@ pub(super) fn tight_history() -> Scenario {
         clients: vec![vec![&["a"]], vec![&["a at 1"]]],
         failures: &[],
         machines: &[],
+        likely: &[],
     }
 }
 
@@ -175,6 +212,16 @@ fn holds_everywhere(scenario: &Scenario) {
         panic!("{}: {broken}, after {way:?}", scenario.name);
     }
     assert!(explored.is_complete || !is_soak);
+}
+
+#[test]
+fn loads_that_nobody_has_asked_for_yet() {
+    holds_everywhere(&predictions());
+}
+
+#[test]
+fn loads_that_nobody_has_asked_for_beside_held_versions() {
+    holds_everywhere(&predictions_beside_held_ones());
 }
 
 #[test]

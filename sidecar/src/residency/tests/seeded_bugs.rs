@@ -6,11 +6,13 @@ use std::time::Duration;
 use ostler_crds::names::LoadPolicy;
 
 use super::super::entry::State;
-use super::super::{Effect, Event, Residency};
+use super::super::{AheadBounds, Effect, Event, Residency};
 use super::bug::{Bug, NO_BUG};
 use super::explore::{Scenario, explore};
-use super::scenarios::{crowded, failures, history, jobs, limits, memory, pins, pressure, tight};
-use super::world::footprint;
+use super::scenarios::{
+    crowded, failures, history, jobs, limits, memory, pins, predictions, pressure, tight,
+};
+use super::world::{BUDGET, footprint};
 
 /// Each is found long before, in the world that is named beside it.
 const MOST_STATES: usize = 20_000;
@@ -149,6 +151,70 @@ fn bugs() -> Vec<(fn() -> Scenario, Bug)> {
             Bug {
                 name: "what the system says of memory is not believed",
                 after: |residency, _| residency.machine.real = None,
+                ..NO_BUG
+            },
+        ),
+        (
+            predictions,
+            Bug {
+                name: "what nobody has asked for stays as long as what somebody has used",
+                before: |residency, event| {
+                    residency.machine.table.entries.values_mut().for_each(|entry| entry.ahead = false);
+                    Some(event)
+                },
+                ..NO_BUG
+            },
+        ),
+        (
+            predictions,
+            Bug {
+                name: "what was used lately goes for what nobody has asked for",
+                before: |residency, event| {
+                    residency.machine.settings.idle_time = Duration::ZERO;
+                    Some(event)
+                },
+                ..NO_BUG
+            },
+        ),
+        (
+            predictions,
+            Bug {
+                name: "loads that nobody has asked for take all of the memory",
+                before: |residency, event| {
+                    let is_anticipated = matches!(event, Event::Anticipated { .. });
+                    residency.machine.settings.budget.evict_above_percent =
+                        if is_anticipated { 100 } else { BUDGET.evict_above_percent };
+                    Some(event)
+                },
+                ..NO_BUG
+            },
+        ),
+        (
+            predictions,
+            Bug {
+                name: "the bounds of what nobody has asked for are forgotten",
+                before: |_, event| match event {
+                    Event::Anticipated { likely, .. } => {
+                        let bounds = AheadBounds { max_versions: usize::MAX, max_bytes: u64::MAX };
+                        Some(Event::Anticipated { likely, bounds })
+                    }
+                    event => Some(event),
+                },
+                ..NO_BUG
+            },
+        ),
+        (
+            predictions,
+            Bug {
+                name: "what is likely goes for what is likely",
+                before: |_, event| match event {
+                    Event::Anticipated { mut likely, bounds } => {
+                        likely.reverse();
+                        likely.truncate(1);
+                        Some(Event::Anticipated { likely, bounds })
+                    }
+                    event => Some(event),
+                },
                 ..NO_BUG
             },
         ),

@@ -10,8 +10,8 @@ use ostler_crds::names::{Commit, Dtype, LoadPolicy, Task};
 use ostler_crds::status::FailureLocation;
 
 use super::super::{
-    Attempt, Budget, Effect, EntryId, Event, Footprint, Moment, RealMemory, Refusal, Residency, Settings,
-    WaiterId,
+    AheadBounds, Attempt, Budget, Effect, EntryId, Event, Footprint, Moment, RealMemory, Refusal, Residency,
+    Settings, WaiterId,
 };
 use super::bug::{Bug, NO_BUG};
 use crate::target::{Batching, Target, VersionFailure, VersionKey};
@@ -127,6 +127,10 @@ pub(super) struct World {
     /// The most jobs that may be running.
     pub(super) jobs: BTreeMap<EntryId, u32>,
     pub(super) used_at: BTreeMap<EntryId, Moment>,
+    /// What was loaded before anybody asked for it, and is unused yet.
+    pub(super) ahead: BTreeSet<EntryId>,
+    /// Whether anything may be loaded so.
+    pub(super) has_predictions: bool,
     /// Those that may answer whoever asks for no commit: present pins, and older ones until a present one is loaded.
     pub(super) answering: BTreeSet<EntryId>,
     /// The bytes that the machine has for models.
@@ -141,13 +145,17 @@ pub(super) struct World {
     pub(super) is_explored: bool,
     pub(super) bug: Bug,
     is_measuring: bool,
+    /// What is being anticipated, and how much may be loaded for it.
+    anticipating: Option<(Vec<VersionKey>, AheadBounds)>,
     next_waiter: u64,
 }
 
 impl World {
     pub(super) fn new() -> Self {
         let minimum_residency = Duration::from_secs(10);
-        Self::with_settings(Settings { max_waiters: 8, minimum_residency, ..Settings::with_budget(BUDGET) })
+        let idle_time = Duration::from_secs(30);
+        let usual = Settings::with_budget(BUDGET);
+        Self::with_settings(Settings { max_waiters: 8, minimum_residency, idle_time, ..usual })
     }
 
     pub(super) fn with_settings(settings: Settings) -> Self {
@@ -167,6 +175,8 @@ impl World {
             leases: Vec::new(),
             jobs: BTreeMap::new(),
             used_at: BTreeMap::new(),
+            ahead: BTreeSet::new(),
+            has_predictions: false,
             answering: BTreeSet::new(),
             machine_bytes: u64::MAX,
             known_bytes: u64::MAX,
@@ -176,6 +186,7 @@ impl World {
             is_explored: false,
             bug: NO_BUG,
             is_measuring: false,
+            anticipating: None,
             next_waiter: 0,
         }
     }
@@ -209,6 +220,22 @@ impl World {
         self.waiting.insert(waiter, Waiting { candidates: candidates.clone(), since: self.now });
         self.feed(Event::Wanted { waiter, candidates, planned_pin_only: false });
         waiter
+    }
+
+    /// These will probably be asked for soon.
+    pub(super) fn anticipate(&mut self, models: &[&str], bounds: AheadBounds) {
+        let likely = models.iter().map(|model| key(model)).collect();
+        self.feed(Event::Anticipated { likely, bounds });
+    }
+
+    /// A version was asked for once, and is on disk since.
+    pub(super) fn fetch(&mut self, model: &str) {
+        let waiter = self.want(&[model]);
+        let entry = self.entry(model);
+        self.finish_prepare(entry, Ok(()));
+        self.cancel(waiter);
+        self.finish_load(entry, Ok(()));
+        self.finish_free(entry);
     }
 
     pub(super) fn cancel(&mut self, waiter: WaiterId) {
@@ -252,6 +279,7 @@ impl World {
                 self.feed(Event::Loaded { entry, attempt });
             }
             Err(failure) => {
+                self.ahead.remove(&entry);
                 let failed = self.failed(entry, attempt, failure);
                 self.feed(failed);
             }
@@ -261,6 +289,7 @@ impl World {
     /// A load that finds its files gone from the cache, or damaged there.
     pub(super) fn lose_files(&mut self, entry: EntryId) {
         let (attempt, _) = self.loading.remove(&entry).unwrap();
+        self.ahead.remove(&entry);
         let lost = VersionFailure { location: FailureLocation::Download, ..failure(true) };
         let is_second = self.residency.machine.table.entries.get(&entry).is_some_and(|it| it.has_lost_files);
         let event = if is_second {
@@ -403,6 +432,10 @@ impl World {
         };
         let is_tick = matches!(event, Event::Tick);
         self.is_measuring = matches!(event, Event::Measured { .. });
+        self.anticipating = match &event {
+            Event::Anticipated { likely, bounds } => Some((likely.clone(), *bounds)),
+            _ => None,
+        };
         if let Some(event) = (self.bug.before)(&mut self.residency, event) {
             let mut effects = self.residency.handle(event, self.now);
             (self.bug.after)(&mut self.residency, &mut effects);
@@ -458,6 +491,7 @@ impl World {
                 self.loading.insert(entry, (attempt, target.instances));
                 self.targets.insert(entry, target.clone());
                 self.check_limits(&target);
+                self.check_ahead(entry);
             }
             Effect::Resize { entry, instances } => {
                 let before = self.loaded.insert(entry, instances);
@@ -473,6 +507,7 @@ impl World {
                 let instances = self.loaded.get(&entry).copied().unwrap_or_default();
                 let jobs = self.jobs.entry(entry).or_default();
                 *jobs = (*jobs).max(instances.min(*jobs + 1));
+                self.ahead.remove(&entry);
                 self.used_at.insert(entry, self.now);
                 self.answers.insert(waiter, Answer::Granted(entry, instead_of.map(|(key, _)| key)));
             }
@@ -510,6 +545,40 @@ impl World {
         self.promise(holds, || format!("{task} bytes of one task, over its limit: {}", target.key));
         let (in_use, known) = (self.bytes_in_use(), self.known_bytes);
         self.promise(in_use <= known, || format!("{in_use} bytes in use, and the machine has {known}"));
+    }
+
+    /// A load that nobody asked for is alone, leaves room up to the mark, and stays within the bounds of its kind.
+    fn check_ahead(&mut self, entry: EntryId) {
+        let Some((_, bounds)) = self.anticipating.clone() else { return };
+        self.ahead.insert(entry);
+        let is_alone = self.waiting.is_empty() && self.loading.len() == 1;
+        self.promise(is_alone, || format!("loaded ahead of whoever waits: {entry:?}"));
+        let budget = self.settings.budget;
+        let (in_use, mark) =
+            (self.bytes_in_use(), budget.bytes * u64::from(budget.evict_above_percent) / 100);
+        self.promise(in_use <= mark, || format!("{in_use} bytes in use with a load ahead, over the mark"));
+        let ahead = self.ahead.clone();
+        let is_ahead = |target: &Target| ahead.iter().any(|entry| self.targets[entry].is_same_model(target));
+        let bytes = self.bytes_of(is_ahead);
+        let is_within = ahead.len() <= bounds.max_versions && bytes <= bounds.max_bytes;
+        self.promise(is_within, || format!("{} versions of {bytes} bytes are loaded ahead", ahead.len()));
+    }
+
+    /// What goes for a load that nobody has asked for: nothing that anybody holds, or is likely to ask for.
+    fn check_gone_for_ahead(&mut self, entry: EntryId, planned: Option<&Target>, was_ahead: bool) {
+        let Some((likely, _)) = self.anticipating.clone() else { return };
+        let key = self.targets[&entry].key.clone();
+        let is_idle =
+            self.used_at.get(&entry).copied().unwrap_or_default() + self.settings.idle_time <= self.now;
+        self.promise(is_idle, || format!("used lately, and gone for what nobody has asked for: {key}"));
+        let is_likely = likely.contains(&key);
+        self.promise(!is_likely, || format!("likely, and gone for what nobody has asked for: {key}"));
+        let is_held = planned.is_some_and(|planned| planned.keep || planned.load == LoadPolicy::Preload);
+        self.promise(was_ahead || !is_held, || {
+            format!("held, and gone for what nobody has asked for: {key}")
+        });
+        let stands_in = self.answering.contains(&entry) && !self.is_present(entry);
+        self.promise(!stands_in, || format!("an older pin is gone for what nobody has asked for: {key}"));
     }
 
     fn check_grant(&mut self, waiter: WaiterId, entry: EntryId) {
@@ -553,6 +622,7 @@ impl World {
     fn unload(&mut self, entry: EntryId, just_loaded: Option<EntryId>) {
         let is_leased = self.leases.contains(&entry);
         self.promise(!is_leased, || format!("a leased version was unloaded: {entry:?}"));
+        let was_ahead = self.ahead.remove(&entry);
         let need = self.need_for_memory(entry);
         let planned = self.plan.iter().find(|planned| planned.is_same_model(&self.targets[&entry])).cloned();
         // A limit that was lowered under what is loaded.
@@ -570,8 +640,14 @@ impl World {
         let key = &target.key;
         let used_at = self.used_at.get(&entry).copied().unwrap_or_default();
         let idle_time = planned.as_ref().and_then(|planned| planned.idle_time);
-        if idle_time.is_some_and(|time| used_at + time <= self.now) {
+        if self.anticipating.is_some() {
+            return self.check_gone_for_ahead(entry, planned.as_ref(), was_ahead);
+        }
+        if was_ahead || idle_time.is_some_and(|time| used_at + time <= self.now) {
             return;
+        }
+        if planned.is_some() {
+            self.check_ahead_is_first(key);
         }
         match planned {
             Some(planned) if is_over_limit => {
@@ -593,6 +669,19 @@ impl World {
             None if stands_in => self.check_stand_in(need, key),
             None => {}
         }
+    }
+
+    /// Nothing else goes while something is there that nobody has asked for, and whose going would help as much.
+    fn check_ahead_is_first(&mut self, key: &VersionKey) {
+        let has_limits = |target: &Target| target.model_limit_bytes.or(target.task_limit_bytes).is_some();
+        let is_limited = self.plan.iter().any(has_limits);
+        let helps = |other: &&EntryId| {
+            self.loaded.contains_key(other)
+                && self.is_present(**other)
+                && (!is_limited || self.targets[*other].key.model == key.model)
+        };
+        let first = self.ahead.iter().find(helps).copied();
+        self.promise(first.is_none(), || format!("{key} goes before {first:?}, which nobody has asked for"));
     }
 
     /// What answers for a pin that is not there yet goes only where its memory is needed.
