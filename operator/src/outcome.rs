@@ -9,7 +9,7 @@ use crate::weights::Waiting;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// Every object is as it should be.
-    Applied(Progressed),
+    Applied(Box<Progressed>),
     /// Nothing will change until somebody changes something.
     Stalled(Problem),
     /// It is tried again.

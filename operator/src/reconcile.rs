@@ -100,7 +100,7 @@ async fn run(deployment: &ModelDeployment, context: &Context) -> Result<Action, 
     let mut observed = observe::observe(&deployment, context).await?;
     let stepped = step(&deployment, &mut observed, context).await;
     let (outcome, pause) = match &stepped {
-        Ok((progressed, pause)) => (Outcome::Applied(progressed.clone()), *pause),
+        Ok((progressed, pause)) => (Outcome::Applied(Box::new(progressed.clone())), *pause),
         Err(error) => match outcome(error) {
             Some(found) => found,
             None => return again(stepped.err()),

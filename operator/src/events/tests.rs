@@ -11,12 +11,12 @@ const KNOWN: [(&str, char); 1] = [("a/one:main", '1')];
 fn applied(known: &[(&str, char)]) -> Outcome {
     let spec = deployment().model(model("m").version("v1", "hf://a/one")).validated();
     let pins = fixtures::pinned(&spec, None, known);
-    Outcome::Applied(Progressed {
+    Outcome::Applied(Box::new(Progressed {
         plan: plan(&spec, known),
         pins,
         waiting: Vec::new(),
         deployment_generation: 1,
-    })
+    }))
 }
 
 fn status_of(outcome: &Outcome) -> ModelDeploymentStatus {

@@ -96,7 +96,8 @@ fn versions_pinned(facts: &Facts, outcome: &Outcome) -> Verdict {
     if !facts.planned {
         return verdict("Unknown", "NotPlanned", "no plan has been made yet");
     }
-    if let Outcome::Applied(Progressed { pins, .. }) = outcome
+    if let Outcome::Applied(progressed) = outcome
+        && let Progressed { pins, .. } = progressed.as_ref()
         && let Some(first) = pins.failures.first()
     {
         let words: Vec<String> = pins
@@ -154,7 +155,8 @@ fn degraded(facts: &Facts, outcome: &Outcome) -> Verdict {
             facts.failed.iter().map(|(name, failure)| format!("{name}: {failure}")).collect();
         return verdict("True", "VersionFailed", first_three(&words));
     }
-    if let Outcome::Applied(Progressed { pins, .. }) = outcome
+    if let Outcome::Applied(progressed) = outcome
+        && let Progressed { pins, .. } = progressed.as_ref()
         && !pins.failures.is_empty()
     {
         let names: Vec<String> = pins.failures.iter().map(|failed| failed.key.to_string()).collect();

@@ -29,7 +29,7 @@ fn applied(builder: &DeploymentBuilder, known: &[(&str, char)]) -> Outcome {
     let validated = builder.clone().validated();
     let pins = pinned(&validated, None, known);
     let plan = crate::fixtures::plan(&validated, known);
-    Outcome::Applied(Progressed { plan, pins, waiting: Vec::new(), deployment_generation: 1 })
+    Outcome::Applied(Box::new(Progressed { plan, pins, waiting: Vec::new(), deployment_generation: 1 }))
 }
 
 fn observed(pods: Vec<ObservedPod>) -> Observed {
