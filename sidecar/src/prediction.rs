@@ -134,7 +134,7 @@ impl Predictor {
                 best.insert(key.clone(), (probability, reason));
             }
         };
-        for (key, probability, reason) in self.sequences.to_come(now) {
+        for (key, probability, reason) in self.sequences.expected(now) {
             consider(&key, probability, reason);
         }
         for (key, habits) in self.habits.iter().filter(|(_, habits)| !habits.is_in_vain(now)) {

@@ -127,9 +127,9 @@ impl Sequences {
     }
 
     /// How probable it is that each version follows what is going on now.
-    pub(super) fn to_come(&mut self, now: WallTime) -> Vec<(VersionKey, f64, Reason)> {
+    pub(super) fn expected(&mut self, now: WallTime) -> Vec<(VersionKey, f64, Reason)> {
         self.close_old(now);
-        let mut to_come = Vec::new();
+        let mut expected = Vec::new();
         for ((_, cue), episode) in &self.episodes {
             let Some(followers) = self.cues.get(cue) else { continue };
             let left = fade(now.saturating_sub(followers.last_met), WEEK);
@@ -137,11 +137,11 @@ impl Sequences {
                 if !episode.followed.contains(key) && !episode.in_vain.contains(key) {
                     let (followed, seen) = (count * left, followers.seen * left);
                     let reason = Reason::Sequence { cue: cue.clone(), followed, seen };
-                    to_come.push((key.clone(), share(followed, seen), reason));
+                    expected.push((key.clone(), share(followed, seen), reason));
                 }
             }
         }
-        to_come
+        expected
     }
 
     /// Closes the episodes in which nothing has happened for so long.

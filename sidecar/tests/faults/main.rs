@@ -3,6 +3,7 @@
 //!
 //! Some tests are longer where `OSTLER_SOAK` is set, as `make soak` does.
 #![expect(clippy::unwrap_used, reason = "what goes wrong here must fail the test that it goes wrong in")]
+#![expect(clippy::print_stdout, reason = "what cannot be shown on a machine is said")]
 
 mod audio;
 mod broken_weights;

@@ -17,7 +17,7 @@ use ostler_sidecar::loader::{Loader, OnTransfer, Prepared};
 use ostler_sidecar::manager::Manager;
 use ostler_sidecar::model_loader::ModelLoader;
 use ostler_sidecar::residency::{Budget, Footprint, Settings};
-use ostler_sidecar::routing::Request;
+use ostler_sidecar::routing::{Request, Subject};
 use ostler_sidecar::target::{Target, VersionFailure};
 use ostler_test_hub::models;
 use rand::rngs::StdRng;
@@ -168,7 +168,12 @@ async fn overshoot_child() {
             let mut random = StdRng::seed_from_u64(worker as u64);
             while loader.loads.load(Ordering::Relaxed) < cycles() {
                 let model = format!("m{}", random.random_range(0..MODELS)).parse().unwrap();
-                let request = Request { model, language_pair: None, version: None, subject: String::new() };
+                let request = Request {
+                    model,
+                    language_pair: None,
+                    version: None,
+                    subject: Subject::Request(String::new()),
+                };
                 let lease = manager.acquire(request).await.unwrap();
                 lease.run(job(), Control::default()).await.unwrap();
                 let reserved = manager.snapshot().reserved_bytes;

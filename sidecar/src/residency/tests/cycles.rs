@@ -46,7 +46,7 @@ fn row_25_ten_thousand_cycles_of_loads_at_once_stay_within_the_budget() {
                 }
             }
             3 => {
-                if let Some(entry) = world.freeing.keys().nth(draw(world.freeing.len())).copied() {
+                if let Some(entry) = world.freeing.iter().nth(draw(world.freeing.len())).copied() {
                     world.finish_free(entry);
                 }
             }

@@ -19,7 +19,7 @@ fn check_headers(bytes: &[u8]) -> String {
     }
     let caller = caller::read(&headers, None);
     assert!(caller.preference.wait.is_none_or(|wait| wait.as_secs() <= 60));
-    assert!(!caller.subject(None).is_empty());
+    assert!(!caller.subject(None).as_str().is_empty());
     let mut told = format!("{} {:?}", caller.preference.responds_async, caller.preference.wait.is_some());
     match model_choice::optional(caller.model.as_deref(), caller.version.as_deref()) {
         Ok((model, version)) => {
