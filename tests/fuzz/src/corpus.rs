@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use crate::child::FuzzError;
+use crate::error::FuzzError;
 use crate::target::{Place, Target};
 
 /// The folder of a target's corpus.

@@ -16,6 +16,7 @@
 
 mod child;
 mod corpus;
+mod error;
 mod mutation;
 mod outcomes;
 mod session;
@@ -25,7 +26,8 @@ mod target;
 #[doc(hidden)]
 pub use bolero;
 
-pub use child::{FuzzError, supervise};
+pub use child::supervise;
+pub use error::FuzzError;
 pub use target::{Place, Seed, Target};
 
 /// Runs a [`Target`]. The test that it stands in must do nothing else.
