@@ -34,6 +34,7 @@ pub fn read_tokenizer(folder: &Path) -> Result<Tokenizer, LoadError> {
 /// # Errors
 /// Where they are none, or make texts far longer than they are.
 pub fn parse_tokenizer(bytes: &[u8]) -> Result<Tokenizer, String> {
+    growth::check_tables(bytes)?;
     let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| error.to_string())?;
     growth::check(&tokenizer)?;
     tokenizer.with_padding(None);

@@ -33,7 +33,7 @@ impl Machine {
         for key in likely {
             let Some((id, loading, footprint)) = self.loadable(key) else { continue };
             let instances = loading.target.instances;
-            let claim = Holding { fixed: footprint.peak(), working: 0, job: footprint.scratch_bytes };
+            let claim = footprint.to_load();
             if !self.is_within_bounds(claim, bounds) {
                 continue;
             }

@@ -1,5 +1,7 @@
 //! What a version takes, and the bounds that it must fit into: the memory budget and the limits within it.
 
+use super::holding::Holding;
+
 /// The bytes that one engine takes, known from file headers alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Footprint {
@@ -12,10 +14,15 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// What loading takes, and the first job with which it is proved. The two come after each other.
+    /// What loading takes, without the job with which it is proved.
     #[must_use]
     pub fn peak(&self) -> u64 {
-        self.resident_bytes.saturating_add(self.transient_bytes.max(self.scratch_bytes))
+        self.resident_bytes.saturating_add(self.transient_bytes)
+    }
+
+    /// What is reserved for a load.
+    pub(super) fn to_load(self) -> Holding {
+        Holding { fixed: self.peak(), working: self.scratch_bytes, job: self.scratch_bytes }
     }
 }
 
@@ -106,9 +113,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_load_takes_its_transient_or_the_job_that_proves_it() {
+    fn a_load_takes_its_transient_on_top() {
         let footprint = Footprint { resident_bytes: 100, transient_bytes: 50, scratch_bytes: 10 };
         assert_eq!(footprint.peak(), 150);
-        assert_eq!(Footprint { scratch_bytes: 60, ..footprint }.peak(), 160);
     }
 }

@@ -114,7 +114,8 @@ impl Entry {
     pub(super) fn holding(&self) -> Holding {
         let job = self.footprint.map_or(0, |footprint| footprint.scratch_bytes);
         match self.state {
-            State::Loading { bytes, .. } => Holding { fixed: bytes, working: 0, job },
+            // It is proved by a job.
+            State::Loading { bytes, .. } => Holding { fixed: bytes, working: job, job },
             State::Loaded { bytes, .. } => {
                 Holding { fixed: bytes, working: job.saturating_mul(u64::from(self.jobs)), job }
             }

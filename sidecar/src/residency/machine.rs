@@ -8,7 +8,6 @@ use super::admission::{Admission, admit};
 use super::budget::{Bound, Scope, Shortage};
 use super::entry::{Entry, FailureRecord, State};
 use super::event::{Effect, EntryId, Moment, Settings, WaiterId};
-use super::holding::Holding;
 use super::table::{Table, Together};
 use super::{failures, waiting};
 use crate::target::VersionFailure;
@@ -201,7 +200,7 @@ impl Machine {
                 break;
             }
             let (task, instances) = (entry.target.task, entry.target.instances);
-            let claim = Holding { fixed: footprint.peak(), working: 0, job: footprint.scratch_bytes };
+            let claim = footprint.to_load();
             let residents = self.table.residents(id, is_demanded, now);
             match admit(&Table::bounds(entry, &self.together()), claim, &residents) {
                 Admission::Start { evict } => {

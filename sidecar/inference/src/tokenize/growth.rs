@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
@@ -33,6 +34,17 @@ pub(super) fn check(tokenizer: &Tokenizer) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Refuses a file with a table of characters that claims to be longer than it is: the library takes memory for as many
+/// as the table claims. What else is wrong with the file the library says.
+pub(super) fn check_tables(bytes: &[u8]) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Steps {
+        #[serde(default)]
+        normalizer: Value,
+    }
+    serde_json::from_slice(bytes).map_or(Ok(()), |Steps { normalizer }| of_step(&normalizer).map(drop))
 }
 
 /// The most bytes that a step makes of one, and those that it adds to a text.
@@ -104,5 +116,19 @@ mod tests {
         let laughs = json!({"type": "Sequence", "normalizers": vec![twice; 100]});
         assert_eq!(of_step(&laughs), Ok(usize::MAX));
         assert!(of_step(&json!({"type": "Precompiled", "precompiled_charsmap": "?"})).is_err());
+    }
+
+    #[test]
+    fn a_table_that_claims_gigabytes_is_refused_before_it_is_read() {
+        let file = |table: &[u8]| {
+            let normalizer = json!({"type": "Precompiled", "precompiled_charsmap": STANDARD.encode(table)});
+            json!({"normalizer": {"type": "Sequence", "normalizers": [normalizer]}, "model": {}}).to_string()
+        };
+        assert!(check_tables(file(&[0xff, 0xff, 0xff, 0x7f, 0, 0, 0]).as_bytes()).is_err());
+        assert_eq!(
+            check_tables(file(&[&4_u32.to_le_bytes()[..], &[0; 4], b"a\0"].concat()).as_bytes()),
+            Ok(())
+        );
+        assert_eq!(check_tables(b"no JSON"), Ok(()), "which the library says");
     }
 }

@@ -401,6 +401,8 @@ impl World {
 
     fn job_bytes_of(&self, is_counted: impl Fn(&Target) -> bool) -> u64 {
         let jobs = self.jobs.iter().map(|(entry, jobs)| (&self.targets[entry], u64::from(*jobs)));
+        // What is being loaded is proved by a job.
+        let jobs = jobs.chain(self.loading.keys().map(|entry| (&self.targets[entry], 1)));
         let counted = jobs.filter(|(target, _)| is_counted(target));
         counted.map(|(target, jobs)| footprint(target).scratch_bytes * jobs).sum()
     }
