@@ -1,9 +1,9 @@
 //! Work on files, off the async threads and behind requests, given up when nobody waits for it any more.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
-use tokio::sync::oneshot;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::error::ArtifactError;
 use crate::priority::work_behind_requests;
@@ -26,23 +26,20 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Runs blocking work on a thread of its own, since one that has stepped behind requests stays there. Dropping the
-/// future sets the work's cancellation.
+/// Threads that have stepped behind requests, and stay there, so that none of the caller's can be taken.
+static THREADS: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+    Builder::new_current_thread().thread_name("ostler-files").on_thread_start(work_behind_requests).build()
+});
+
+/// Runs blocking work on threads of its own. Dropping the future sets the work's cancellation.
 ///
 /// # Errors
-/// The work's own; `NoThread` where the system gives none, `Cancelled` where the work broke down.
+/// The work's own; `NoThreads` where the system gives none, `Cancelled` where the work broke down.
 pub(crate) async fn run<T: Send + 'static>(
     work: impl FnOnce(&Cancellation) -> Result<T, ArtifactError> + Send + 'static,
 ) -> Result<T, ArtifactError> {
     let cancellation = Cancellation::default();
     let _cancel_on_drop = CancelOnDrop(cancellation.clone());
-    let (reply, answer) = oneshot::channel();
-    let on_thread = move || {
-        work_behind_requests();
-        // Whoever does not listen any more has gone away.
-        let _ = reply.send(work(&cancellation));
-    };
-    let spawned = std::thread::Builder::new().name("ostler-files".to_owned()).spawn(on_thread);
-    spawned.map_err(ArtifactError::NoThread)?;
-    answer.await.unwrap_or(Err(ArtifactError::Cancelled))
+    let threads = THREADS.as_ref().map_err(|error| ArtifactError::NoThreads(error.to_string()))?;
+    threads.spawn_blocking(move || work(&cancellation)).await.unwrap_or(Err(ArtifactError::Cancelled))
 }

@@ -93,8 +93,8 @@ pub enum ArtifactError {
     #[error("the work on files was cancelled")]
     Cancelled,
     /// The system gives no more threads.
-    #[error("the system gives no thread to work on files with")]
-    NoThread(#[source] Error),
+    #[error("the system gives no threads to work on files with: {0}")]
+    NoThreads(String),
 }
 
 impl ArtifactError {
@@ -126,7 +126,7 @@ impl ArtifactError {
             Self::Lost { .. } => "CacheLost",
             Self::SourceFolder { .. } => "SourceUnreadable",
             Self::Cancelled => "Cancelled",
-            Self::NoThread(_) => "NoThread",
+            Self::NoThreads(_) => "NoThreads",
         }
     }
 
@@ -135,7 +135,7 @@ impl ArtifactError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Hub(error) => error.is_retryable(),
-            Self::LockStalled { .. } | Self::Lost { .. } | Self::Cancelled | Self::NoThread(_) => true,
+            Self::LockStalled { .. } | Self::Lost { .. } | Self::Cancelled | Self::NoThreads(_) => true,
             Self::Unsuitable { .. }
             | Self::IntegrityMismatch { .. }
             | Self::DiskFull { .. }
