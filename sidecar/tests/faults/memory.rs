@@ -112,7 +112,8 @@ async fn row_23_a_load_that_the_cgroup_has_no_room_for_is_refused_and_the_fallba
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_23_loads_that_only_fit_alone_are_not_begun_together() {
     let folder = tempfile::tempdir().unwrap();
-    let large = models::write(&folder.path().join("large"), 5).unwrap();
+    // Half of it is more than what the rest is too generous by.
+    let large = models::write(&folder.path().join("large"), 24).unwrap();
     let limit = room_for_halves(3, footprint(&large)) + REST;
     let Some(cgroup) = cgroup(limit) else { return };
     let served = ["a", "b"].map(|name| translator(name, &large, json!({}))).to_vec();

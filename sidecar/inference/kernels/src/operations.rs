@@ -51,12 +51,13 @@ impl Kernels {
         unsafe { (self.table.activate)(row.as_mut_ptr(), row.len(), activation) }
     }
 
-    /// As [`Kernels::activate`], of numbers that go on in a format: those that are rounded anyway are as exact as they need
-    /// to be, and sooner done.
+    /// As [`Kernels::activate`], of numbers that go on in a format: those that become bfloat16 are as exact as they need to
+    /// be, and sooner done. Bytes have lost so much that there is nothing to spare: whisper-base has 4.05 % instead of
+    /// 3.57 % of its words otherwise than in float32 where they are rounded twice.
     pub fn activate_for(self, format: Format, activation: Activation, row: &mut [f32]) {
         let activate = match format {
-            Format::Float32 => self.table.activate,
-            Format::Bfloat16 | Format::Int8 => self.table.activate_roughly,
+            Format::Float32 | Format::Int8 => self.table.activate,
+            Format::Bfloat16 => self.table.activate_roughly,
         };
         // SAFETY: the processor has the instructions, and there are that many numbers.
         unsafe { activate(row.as_mut_ptr(), row.len(), activation) }
