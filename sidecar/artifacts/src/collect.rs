@@ -1,7 +1,7 @@
 //! Makes room in the cache: measures, lets [`crate::collection`] choose, and removes what it chose.
 
 use std::fmt;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ostler_crds::names::{Commit, RepositoryId};
 
@@ -19,6 +19,9 @@ use crate::room::Room;
 
 /// How often the choice is made anew because somebody began to use what was chosen.
 const ROUNDS: usize = 3;
+
+/// A program that is just being started has the locks of whoever starts it for a moment.
+const MOMENT: Duration = Duration::from_millis(500);
 
 impl Cache {
     /// Keeps a commit in the cache as long as the answer lives, and notes its use. Call it on a blocking thread.
@@ -112,8 +115,8 @@ impl Cache {
         Ok(())
     }
 
-    /// The lock of whoever makes room. Whoever needs the room waits for others; whoever only tidies up leaves it to
-    /// them.
+    /// The lock of whoever makes room. Whoever needs the room waits for others; whoever only tidies up waits a moment and
+    /// leaves it to them.
     fn enter(&self, must_wait: bool, cancellation: &Cancellation) -> Result<LockGuard, ArtifactError> {
         let path = layout::collecting(self.root());
         let start = Instant::now();
@@ -125,7 +128,8 @@ impl Cache {
             if cancellation.is_cancelled() {
                 return Err(ArtifactError::Cancelled);
             }
-            if !must_wait || waited >= self.policy().lock_patience {
+            let patience = if must_wait { self.policy().lock_patience } else { MOMENT };
+            if waited >= patience {
                 return Err(ArtifactError::LockStalled { path, waited });
             }
             std::thread::sleep(self.policy().lock_poll);
