@@ -13,6 +13,7 @@ use ostler_inference::processor::Processor;
 use ostler_sidecar::residency::Footprint;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::cgroup::Cgroup;
 
@@ -26,7 +27,12 @@ pub(crate) struct Sidecar {
     serving: u16,
     status: u16,
     pub(crate) client: Client,
+    /// Given back last, when the process has ended.
+    _alone: MutexGuard<'static, ()>,
 }
+
+/// One runs at a time: what is bounded by a clock, such as an answer about health, is not to wait for another test's load.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// The memory of a process in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +107,7 @@ impl Sidecar {
             "apiVersion": "ostler.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "faults"},
             "spec": {"models": models, "memory": {"host": host}},
         });
+        let alone = ALONE.lock().await;
         let (serving, status) = (free_port(), free_port());
         let (file, log) = (folder.join("manifest.yaml"), folder.join(format!("sidecar-{serving}.log")));
         // JSON is YAML.
@@ -119,7 +126,7 @@ impl Sidecar {
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap());
         let process = command.spawn().unwrap();
-        let mut sidecar = Self { process, log, serving, status, client: Client::new() };
+        let mut sidecar = Self { process, log, serving, status, client: Client::new(), _alone: alone };
         let started = Instant::now();
         while sidecar.client.get(sidecar.status_url("/healthz")).send().await.is_err() {
             assert!(sidecar.is_alive() && started.elapsed() < PATIENCE, "{}", sidecar.log_text());
