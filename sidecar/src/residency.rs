@@ -1,8 +1,9 @@
 //! Which versions are on disk and in memory, decided by a pure state machine: events in, effects out, `now` given.
 //!
 //! What it promises, whatever happens in whatever order:
-//! - The bytes reserved never exceed the budget. Working memory is reserved with each lease that may run a job. Bytes being freed count until they are free. A budget that is lowered
-//!   under what is reserved lets idle versions go until it holds.
+//! - The bytes reserved never exceed the budget. Working memory is reserved with each lease that may run a job. Bytes
+//!   being freed count until they are free. A budget that is lowered under what is reserved lets idle versions go until
+//!   it holds.
 //! - A load never starts over the limit of its model or its task.
 //! - A leased or kept version is never evicted, and none before its minimum residency unless the system itself runs
 //!   out of memory.
