@@ -111,23 +111,27 @@ pub async fn run(
     let _scrub = config.disk.scrub.then(|| start_scrub(cache.clone(), manager.clone()));
 
     let (stop, stop_status) = (CancellationToken::new(), CancellationToken::new());
+    let draining = CancellationToken::new();
     let bounds = ServerBounds::default();
     let serving = tokio::spawn(serve(
         listener,
         http::app(state.clone()),
         bounds.clone(),
+        draining.clone(),
         stop.clone().cancelled_owned(),
     ));
     let showing = tokio::spawn(serve(
         status_listener,
         http::status_app(state),
         bounds,
+        draining.clone(),
         stop_status.clone().cancelled_owned(),
     ));
     tracing::info!(budget_bytes = budget.bytes, "serving");
     shutdown.await;
     tracing::info!("draining");
     manager.drain();
+    draining.cancel();
     tokio::time::sleep(config.grace).await;
     stop.cancel();
     // The status listener answers until the last request has ended.

@@ -27,6 +27,7 @@ use ostler_sidecar::target::{Target, VersionFailure};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::Failure;
 use ostler_tests::percentile::{percentile, sorted};
@@ -98,7 +99,8 @@ fn bare() -> Router {
 async fn start(router: Router) -> Result<(SocketAddr, JoinHandle<()>), Failure> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
-    Ok((address, tokio::spawn(serve(listener, router, ServerBounds::default(), std::future::pending()))))
+    let (bounds, draining) = (ServerBounds::default(), CancellationToken::new());
+    Ok((address, tokio::spawn(serve(listener, router, bounds, draining, std::future::pending()))))
 }
 
 /// A client that does next to nothing itself, so that little is added to both times.

@@ -1,5 +1,7 @@
-//! Serves a router on a listener: bounded connections, bounded time for the head of a request, and a shutdown that
-//! lets requests in work end.
+//! Serves a router on a listener: bounded connections, bounded time for the head of a request, and an end in two steps
+//! that loses no request. First each answer says that its connection ends with it, so that clients move elsewhere by
+//! themselves; then no more connections are taken, and requests in work may end. Closed at once, a connection that a
+//! client keeps might go just when it sends its next request, which few clients dare to send again.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -8,6 +10,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -52,11 +56,13 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// How long to wait after the kernel could not give a connection, usually for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` is done, then until the connections are idle or the drain time is over.
+/// Serves until `shutdown` is done, then until the connections are idle or the drain time is over. Once `draining` is
+/// cancelled, connections end with their next answer.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     bounds: ServerBounds,
+    draining: CancellationToken,
     shutdown: impl Future<Output = ()>,
 ) {
     let places = Arc::new(Semaphore::new(bounds.connections));
@@ -72,7 +78,8 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, place)) => {
-                let connection = connection(stream, router.clone(), bounds.head_time, stop.clone());
+                let end = End { draining: draining.clone(), stop: stop.clone() };
+                let connection = connection(stream, router.clone(), bounds.head_time, end);
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -109,10 +116,25 @@ async fn accept(
     Ok((stream, place))
 }
 
-async fn connection(stream: TcpStream, router: Router, head_time: Duration, stop: CancellationToken) {
+/// How a connection learns that it is to end.
+struct End {
+    /// With the next answer.
+    draining: CancellationToken,
+    /// As soon as no request is in work.
+    stop: CancellationToken,
+}
+
+async fn connection(stream: TcpStream, router: Router, head_time: Duration, end: End) {
+    let End { draining, stop } = end;
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        let mut router = router.clone();
-        async move { Ok::<_, Infallible>(answer(&mut router, request).await) }
+        let (mut router, draining) = (router.clone(), draining.clone());
+        async move {
+            let mut response = answer(&mut router, request).await;
+            if draining.is_cancelled() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -151,6 +173,7 @@ mod tests {
 
     struct Running {
         address: std::net::SocketAddr,
+        draining: CancellationToken,
         stop: oneshot::Sender<()>,
         task: tokio::task::JoinHandle<()>,
     }
@@ -159,10 +182,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
+        let draining = CancellationToken::new();
+        let drains = draining.clone();
         let task = tokio::spawn(async move {
-            serve(listener, router, bounds, async { drop(stopped.await) }).await;
+            serve(listener, router, bounds, drains, async { drop(stopped.await) }).await;
         });
-        Running { address, stop, task }
+        Running { address, draining, stop, task }
     }
 
     fn router() -> Router {
@@ -255,6 +280,29 @@ mod tests {
         let mut byte = [0];
         timeout(Duration::from_secs(20), next.read_exact(&mut byte)).await.unwrap().unwrap();
         drop((stalled, next));
+        running.stop.send(()).unwrap();
+        running.task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn while_draining_connections_end_with_their_next_answer_and_not_before() {
+        let running = start(router(), ServerBounds::default()).await;
+        let mut kept = TcpStream::connect(running.address).await.unwrap();
+        let mut head = [0; 512];
+        ask(&mut kept, "/").await;
+        let length = kept.read(&mut head).await.unwrap();
+        let answer = String::from_utf8_lossy(&head[..length]);
+        assert!(answer.ends_with("hello") && !answer.contains("connection: close"), "{answer}");
+        running.draining.cancel();
+        // A request may be on its way now.
+        assert!(timeout(Duration::from_millis(200), kept.read(&mut head)).await.is_err());
+        let fresh = TcpStream::connect(running.address).await.unwrap();
+        for mut stream in [kept, fresh] {
+            ask(&mut stream, "/").await;
+            let mut answer = String::new();
+            timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+            assert!(answer.ends_with("hello") && answer.contains("connection: close"), "{answer}");
+        }
         running.stop.send(()).unwrap();
         running.task.await.unwrap();
     }

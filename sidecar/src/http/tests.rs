@@ -563,9 +563,9 @@ async fn row_40_a_closed_connection_stops_its_job_and_gives_its_place_back_at_ev
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
-    let bounds = server::ServerBounds::default();
-    let serving =
-        tokio::spawn(server::serve(listener, router.clone(), bounds, stop.clone().cancelled_owned()));
+    let (bounds, draining) = (server::ServerBounds::default(), stop.clone());
+    let stopped = stop.clone().cancelled_owned();
+    let serving = tokio::spawn(server::serve(listener, router.clone(), bounds, draining, stopped));
     let bytes = on_the_wire(transcribe(&[("prompt", "wait")])).await;
     // In the head, in the body, and, with everything sent, while the engine computes.
     for sent in [40, 2_000, bytes.len()] {
