@@ -10,6 +10,7 @@ use ostler_crds::names::RepositoryId;
 use crate::error::ArtifactError;
 use crate::events::CacheEvent;
 use crate::layout::Layout;
+use crate::promises::Promises;
 use crate::retry::RetryPolicy;
 use crate::verified::Verified;
 
@@ -71,6 +72,7 @@ pub struct Cache {
     collection: Option<CollectionPolicy>,
     watch: Option<OnCacheEvent>,
     verified: Arc<Verified>,
+    promises: Arc<Promises>,
 }
 
 impl fmt::Debug for Cache {
@@ -97,6 +99,7 @@ impl Cache {
             collection: None,
             watch: None,
             verified: Arc::default(),
+            promises: Arc::default(),
         })
     }
 
@@ -143,6 +146,11 @@ impl Cache {
     /// What this process has verified lately.
     pub(crate) fn verified(&self) -> &Verified {
         &self.verified
+    }
+
+    /// Room that fetches were promised.
+    pub(crate) fn promises(&self) -> &Arc<Promises> {
+        &self.promises
     }
 
     pub(crate) fn tell(&self, event: &CacheEvent) {

@@ -1,5 +1,5 @@
-//! The whole way from a pinned commit to a folder of verified files, on one screen: list, choose, inspect, make
-//! sure of room, transfer, link.
+//! The whole way from a pinned commit to a folder of verified files, on one screen: list, choose, prepare, transfer,
+//! link.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,13 @@ use crate::blob::{Listed, Presence};
 use crate::blocking;
 use crate::cache::Cache;
 use crate::error::ArtifactError;
-use crate::events::{CacheEvent, FoundBy};
-use crate::in_use::{self, InUse};
-use crate::inspect::inspect;
-use crate::inventory::Wanted;
+use crate::in_use;
 use crate::layout::{Layout, pointer_target};
 use crate::listing;
 use crate::plan::{self, Part, Plan};
+use crate::prepare::{Prepared, prepare, wanted};
 use crate::progress::{Meter, Transfer};
+use crate::promises::Promise;
 use crate::publish;
 use crate::transfer::{Source, transfer};
 use crate::verified::Stamp;
@@ -64,62 +63,14 @@ pub async fn fetch(
     let source = Source { hub, repository, commit, layout: &layout, policy: cache.policy() };
 
     let files = chosen_files(&source, select).await?;
-    let (plan, fetching) = plan_with_room(cache, &source, &files).await?;
-    transfer_all(&source, &plan, &progress).await?;
+    let Prepared { plan, promise, held } = prepare(cache, &source, &files).await?;
+    transfer_all(&source, &plan, &promise, &progress).await?;
+    drop(promise);
     remember_all(cache, &layout, &plan);
     link_all(&layout, commit, files).await?;
-    drop(fetching);
+    drop(held);
     note_use(cache, &source, &plan).await?;
     Ok(Snapshot { folder: layout.snapshot(commit), commit: commit.clone() })
-}
-
-/// Looks at what is here of the chosen files, and makes sure of room for the rest. Until the answer's lock is dropped,
-/// nothing is removed from the repository.
-async fn plan_with_room(
-    cache: &Cache,
-    source: &Source<'_>,
-    files: &[Listed],
-) -> Result<(Plan, Option<InUse>), ArtifactError> {
-    let fetching = hold(source.layout).await?;
-    let plan = inspect_all(cache, source.layout, plan::distinct(files)).await?;
-    let Some(detail) = missing_room(cache, &plan).await? else { return Ok((plan, fetching)) };
-    if cache.collection().is_none() {
-        return Err(ArtifactError::DiskFull { path: cache.root().to_owned(), detail });
-    }
-    // An older commit of the same repository is the likeliest to go, so the repository is let go meanwhile.
-    drop(fetching);
-    let needed_bytes = plan.needed_bytes.saturating_add(cache.policy().reserve_bytes);
-    let (owned, wanted) = (cache.clone(), wanted(source, &plan));
-    blocking::run(move |cancellation| owned.make_room_for(needed_bytes, &wanted, cancellation)).await?;
-    let fetching = hold(source.layout).await?;
-    let plan = inspect_all(cache, source.layout, plan::distinct(files)).await?;
-    match missing_room(cache, &plan).await? {
-        None => Ok((plan, fetching)),
-        Some(detail) => {
-            let detail = format!("{detail}, and all else is in use or too little");
-            Err(ArtifactError::DiskFull { path: cache.root().to_owned(), detail })
-        }
-    }
-}
-
-/// What is about to be used, and so does not go to make room for itself.
-fn wanted(source: &Source<'_>, plan: &Plan) -> Wanted {
-    let blobs = plan.parts.iter().map(|part| part.blob.name().to_owned()).collect();
-    Wanted { layout: source.layout.clone(), commit: source.commit.clone(), blobs }
-}
-
-/// Keeps everybody from removing something of the repository. A cache that cannot be written to has nobody who does.
-async fn hold(layout: &Layout) -> Result<Option<InUse>, ArtifactError> {
-    let path = layout.fetching();
-    blocking::run(move |_| match InUse::share(&path) {
-        Ok(held) => Ok(Some(held)),
-        Err(error @ ArtifactError::LockStalled { .. }) => Err(error),
-        Err(error) => {
-            tracing::debug!(%error, "the repository is not held");
-            Ok(None)
-        }
-    })
-    .await
 }
 
 /// Notes that the commit was used, and frees what is to be kept free where the fetch has taken of it.
@@ -205,44 +156,10 @@ fn subject(source: &Source<'_>) -> String {
     format!("{} at {}", source.repository, source.commit)
 }
 
-async fn inspect_all(cache: &Cache, layout: &Layout, files: Vec<Listed>) -> Result<Plan, ArtifactError> {
-    let (cache, layout) = (cache.clone(), layout.clone());
-    blocking::run(move |cancellation| {
-        let mut parts = Vec::with_capacity(files.len());
-        for Listed { path, blob } in files {
-            // Taken before the look, so that a change during the look is a change.
-            let stamp = Stamp::of(&layout.blob(&blob));
-            let presence = inspect(&layout, &blob, cancellation)?;
-            match presence {
-                Presence::Verified => cache.verified().remember(layout.blob(&blob), stamp),
-                Presence::Corrupt => {
-                    tracing::warn!(path, contents = blob.name(), "damaged in the cache: fetched again");
-                    cache.tell(&CacheEvent::Damaged(FoundBy::Fetch));
-                }
-                Presence::Missing { .. } => {}
-            }
-            parts.push(Part { path, blob, presence });
-        }
-        Ok(plan::plan(parts))
-    })
-    .await
-}
-
-/// The sentence that says how much room is missing for a plan, or nothing where there is enough.
-async fn missing_room(cache: &Cache, plan: &Plan) -> Result<Option<String>, ArtifactError> {
-    if plan.needed_bytes == 0 {
-        return Ok(None);
-    }
-    let (cache, needed) = (cache.clone(), plan.needed_bytes);
-    blocking::run(move |_| {
-        Ok(plan::missing_room(needed, cache.room()?.free_bytes, cache.policy().reserve_bytes))
-    })
-    .await
-}
-
 async fn transfer_all(
     source: &Source<'_>,
     plan: &Plan,
+    promise: &Promise,
     progress: &(dyn Fn(Transfer) + Send + Sync),
 ) -> Result<(), ArtifactError> {
     let present = plan.parts.iter().map(Part::present_bytes).collect();
@@ -251,7 +168,10 @@ async fn transfer_all(
     let transfers: Vec<_> = missing
         .map(|(index, part)| {
             let meter = &meter;
-            transfer(source, part, move |bytes| meter.set(index, bytes))
+            transfer(source, part, move |bytes| {
+                promise.set_left(index, part.blob.size().saturating_sub(bytes));
+                meter.set(index, bytes);
+            })
         })
         .collect();
     stream::iter(transfers).buffer_unordered(source.policy.parallel.max(1)).try_collect::<()>().await

@@ -30,6 +30,11 @@ impl Part {
             Presence::Verified => self.blob.size(),
         }
     }
+
+    /// How much of it the disk must still take in.
+    pub(crate) fn missing_bytes(&self) -> u64 {
+        self.blob.size() - self.present_bytes()
+    }
 }
 
 /// The chosen files in the listing's order, or the name of one that is not listed.
@@ -55,16 +60,28 @@ pub(crate) fn distinct(files: &[Listed]) -> Vec<Listed> {
 pub(crate) fn plan(parts: Vec<Part>) -> Plan {
     let sum = |bytes: &dyn Fn(&Part) -> u64| parts.iter().map(bytes).fold(0, u64::saturating_add);
     let total_bytes = sum(&|part| part.blob.size());
-    let needed_bytes = sum(&|part| part.blob.size() - part.present_bytes());
+    let needed_bytes = sum(&Part::missing_bytes);
     Plan { parts, total_bytes, needed_bytes }
 }
 
-/// The sentence that says how much room is missing, or nothing where there is enough.
-pub(crate) fn missing_room(needed_bytes: u64, free_bytes: u64, reserve_bytes: u64) -> Option<String> {
-    let wanted = needed_bytes.saturating_add(reserve_bytes);
+/// The sentence that says how much room is missing, or nothing where there is enough. `promised_bytes` are what other
+/// fetches still write.
+pub(crate) fn missing_room(
+    needed_bytes: u64,
+    promised_bytes: u64,
+    free_bytes: u64,
+    reserve_bytes: u64,
+) -> Option<String> {
+    let wanted = needed_bytes.saturating_add(promised_bytes).saturating_add(reserve_bytes);
     let is_enough = needed_bytes == 0 || wanted <= free_bytes;
     (!is_enough).then(|| {
-        format!("{needed_bytes} bytes are to be fetched and {reserve_bytes} kept free, but only {free_bytes} are free")
+        let others = match promised_bytes {
+            0 => String::new(),
+            promised_bytes => format!(", {promised_bytes} more by fetches that run,"),
+        };
+        format!(
+            "{needed_bytes} bytes are to be fetched{others} and {reserve_bytes} kept free, but only {free_bytes} are free"
+        )
     })
 }
 
@@ -98,10 +115,13 @@ mod tests {
 
     #[test]
     fn room_is_counted_with_its_reserve() {
-        assert!(missing_room(0, 0, 16).is_none());
-        assert!(missing_room(10, 26, 16).is_none());
-        assert!(missing_room(10, 25, 16).is_some());
-        assert!(missing_room(u64::MAX, u64::MAX - 1, 16).is_some());
+        assert!(missing_room(0, 9, 0, 16).is_none());
+        assert!(missing_room(10, 0, 26, 16).is_none());
+        assert!(missing_room(10, 0, 25, 16).is_some());
+        assert!(missing_room(10, 4, 30, 16).is_none());
+        let others = missing_room(10, 5, 30, 16).unwrap();
+        assert!(others.contains("10 bytes") && others.contains("5 more"), "{others}");
+        assert!(missing_room(u64::MAX, u64::MAX, u64::MAX - 1, 16).is_some());
     }
 
     proptest! {

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use ostler_artifacts::{Cache, FetchPolicy, fetch};
+use ostler_crds::names::Commit;
 use ostler_test_hub::{Fault, On};
 
 use crate::processes::{CHILD, child};
@@ -19,6 +20,29 @@ async fn row_14_too_little_room_is_noticed_before_anything_is_received() {
     let error = fetch(&bench.client, &cache, &repository(), &bench.commit, &all, |_| {}).await.unwrap_err();
     assert_eq!((error.reason(), error.is_retryable()), ("DiskFull", false));
     assert_eq!(bench.transfers(), 0);
+}
+
+/// Row 14, for two at once that fit one by one: the second does not begin what the first will have no room for.
+#[tokio::test]
+async fn row_14_room_that_a_running_fetch_still_needs_is_not_promised_again() {
+    let bench = bench().await;
+    let other: Commit = bench.hub.push("tiny/other", "main", files()).unwrap().parse().unwrap();
+    let limit_bytes = Some(policy().reserve_bytes + BYTES as u64 * 3 / 2);
+    let cache = bench.cache.clone().with_policy(FetchPolicy { limit_bytes, ..policy() });
+    bench.hub.fault(On::file(LARGE), Fault::new().trickling(20_000, Duration::from_millis(50)));
+
+    let begun = async {
+        received(&bench, 1).await;
+        let repository = "tiny/other".parse().unwrap();
+        fetch(&bench.client, &cache, &repository, &other, &all, |_| {}).await.unwrap_err()
+    };
+    let repository = repository();
+    let first = fetch(&bench.client, &cache, &repository, &bench.commit, &all, |_| {});
+    let (first, refused) = tokio::join!(first, begun);
+    assert_whole(&first.unwrap());
+    assert_eq!(refused.reason(), "DiskFull");
+    assert!(refused.to_string().contains("more by fetches that run"), "{refused}");
+    assert_eq!(bench.transfers(), 1);
 }
 
 /// Row 14, while writing, on a real small file system, mounted in a namespace of the test's own: the partial file is
