@@ -80,10 +80,11 @@ impl FastText {
                  download the model again from its author",
             ));
         }
-        let input = Matrix::read(&mut source, is_quantised, header.dimension, purpose)?;
+        let dimension = header.dimension;
+        let input = Matrix::read(&mut source, "the input matrix", is_quantised, dimension, purpose)?;
         let features = Features::new(&header, &dictionary, input.rows(), &source)?;
         let is_quantised = source.flag("whether the output matrix is quantised")? && is_quantised;
-        let output = Matrix::read(&mut source, is_quantised, header.dimension, purpose)?;
+        let output = Matrix::read(&mut source, "the output matrix", is_quantised, dimension, purpose)?;
         let labels = Labels::new(header.loss, dictionary.labels(), output, &source)?;
         Ok(Self { dictionary, features, input, labels })
     }

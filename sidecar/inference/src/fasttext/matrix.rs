@@ -43,28 +43,33 @@ struct Quantiser {
 }
 
 impl Matrix {
-    /// Reads a matrix of `columns` numbers a row.
+    /// Reads `what`, a matrix of `columns` numbers a row.
     ///
     /// # Errors
     /// Where it is damaged or has another width.
     pub(super) fn read<R: Read + Seek>(
         source: &mut Source<R>,
+        what: &str,
         is_coded: bool,
         columns: usize,
         purpose: Purpose,
     ) -> Result<Self, LoadError> {
-        if is_coded { Self::coded(source, columns, purpose) } else { Self::dense(source, columns, purpose) }
+        if is_coded {
+            Self::coded(source, columns, purpose)
+        } else {
+            Self::dense(source, what, columns, purpose)
+        }
     }
 
     fn dense<R: Read + Seek>(
         source: &mut Source<R>,
+        what: &str,
         columns: usize,
         purpose: Purpose,
     ) -> Result<Self, LoadError> {
         let rows = size(source, columns)?;
         let count = rows.checked_mul(columns as u64).filter(|count| count.checked_mul(4).is_some());
         let count = count.ok_or_else(|| source.corrupted(format!("a matrix has {rows} rows")))?;
-        let what = "a matrix";
         let numbers = match purpose {
             Purpose::Run => Numbers::Dense(source.floats(count, what)?),
             Purpose::Measure => {

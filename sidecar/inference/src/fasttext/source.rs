@@ -86,7 +86,7 @@ impl<R: Read + Seek> Source<R> {
         Ok(bytes)
     }
 
-    /// So many 32-bit floats.
+    /// So many 32-bit floats, each of them a number.
     pub(super) fn floats(&mut self, count: u64, what: &str) -> Result<Vec<f32>, LoadError> {
         let length = count.checked_mul(4).ok_or_else(|| self.too_short(what))?;
         let mut left = self.take(length, what)?;
@@ -96,7 +96,13 @@ impl<R: Read + Seek> Source<R> {
             let part = chunk.len().min(left);
             self.fill(&mut chunk[..part], what)?;
             let float = |bytes: &[u8]| bytes.first_chunk().map_or(0.0, |bytes| f32::from_le_bytes(*bytes));
+            let begun = numbers.len();
             numbers.extend(chunk[..part].chunks_exact(4).map(float));
+            // Texts that meet none of them would not show it. Without a way out in between, this is vectorised.
+            if !numbers[begun..].iter().fold(true, |are_finite, number: &f32| are_finite & number.is_finite())
+            {
+                return Err(LoadError::NotFinite { file: self.name.clone(), tensor: what.to_owned() });
+            }
             left -= part;
         }
         Ok(numbers)

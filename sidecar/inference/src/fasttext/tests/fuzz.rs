@@ -9,6 +9,10 @@ fn check(bytes: &[u8]) -> String {
     let source = || Source::new(Cursor::new(bytes), bytes.len() as u64, "model.bin");
     let (measured, model) =
         (FastText::read(source(), Purpose::Measure), FastText::read(source(), Purpose::Run));
+    // Weights are looked at when they are read, and not when they are measured.
+    if let Err(error @ LoadError::NotFinite { .. }) = &model {
+        return error.to_string();
+    }
     let (measured, model) = match (measured, model) {
         (Ok(measured), Ok(model)) => (measured, model),
         (Err(error), Err(other)) => {
