@@ -3,7 +3,6 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use reqwest::Client;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -97,19 +96,6 @@ async fn unread(sidecar: &Sidecar) -> TcpStream {
     panic!("the program has taken 60 requests whose answers nobody reads");
 }
 
-/// The longest that health took to answer until then.
-async fn health(sidecar: &Sidecar, until: Instant) -> Duration {
-    let mut longest = Duration::ZERO;
-    while Instant::now() < until {
-        let started = Instant::now();
-        let answer = Client::new().get(sidecar.status_url("/healthz")).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        longest = longest.max(started.elapsed());
-        sleep(Duration::from_millis(200)).await;
-    }
-    longest
-}
-
 /// Row 39: thousands of connections that stand still or trickle in the head or the body of a request, or do not read,
 /// are cut off in time, those beyond the program's places too. Health answers all the while, and whoever asks as one
 /// should is answered once it has a place.
@@ -187,7 +173,7 @@ async fn row_39_thousands_of_slow_connections_are_cut_off_in_time() {
         (waited, heads)
     };
     let ((waited, heads), longest) =
-        tokio::join!(patient, health(&sidecar, Instant::now() + BODY + Duration::from_secs(2)));
+        tokio::join!(patient, sidecar.health_until(Instant::now() + BODY + Duration::from_secs(2)));
     println!(
         "{heads} heads, {BODIES} bodies and {READERS} readers were cut off within {:?}; an honest request waited \
          {waited:?}; health took {longest:?} at most",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Request};
 use serde_json::json;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::is_soak;
 use crate::process::{Sidecar, header, model, shipped};
@@ -51,20 +51,6 @@ async fn capacity(sidecar: &Sidecar) -> f64 {
     f64::from(counts.into_iter().sum::<u32>()) / started.elapsed().as_secs_f64()
 }
 
-/// The longest that health took to answer while the flood was on.
-async fn health(sidecar: &Sidecar, until: Instant) -> Duration {
-    let mut longest = Duration::ZERO;
-    while Instant::now() < until {
-        let started = Instant::now();
-        // As the kubelet asks: each time on a new connection.
-        let answer = Client::new().get(sidecar.status_url("/healthz")).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        longest = longest.max(started.elapsed());
-        sleep(Duration::from_millis(50)).await;
-    }
-    longest
-}
-
 /// Row 41: of ten times as many requests as can be answered some are answered as soon as others are, the rest is told to
 /// come back; the queue and the memory stay bounded, and health answers within a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,7 +79,7 @@ async fn row_41_ten_times_as_many_requests_as_can_be_answered() {
         }
         asked.join_all().await
     };
-    let (seen, longest_health) = tokio::join!(flood, health(&sidecar, end));
+    let (seen, longest_health) = tokio::join!(flood, sidecar.health_until(end));
     let of = |status: u16| seen.iter().filter(move |it| it.status == status);
     let (answered, refused) = (of(200).count(), of(429).count());
     let longest = of(200).map(|it| it.elapsed).max().unwrap_or_default();

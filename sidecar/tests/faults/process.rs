@@ -135,6 +135,20 @@ impl Sidecar {
         sidecar
     }
 
+    /// Asks about its health until then, and gives the longest that an answer took.
+    pub(crate) async fn health_until(&self, until: Instant) -> Duration {
+        let mut longest = Duration::ZERO;
+        while Instant::now() < until {
+            let started = Instant::now();
+            // As the kubelet asks: each time on a new connection.
+            let answer = Client::new().get(self.status_url("/healthz")).send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+            longest = longest.max(started.elapsed());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        longest
+    }
+
     /// The address of an endpoint.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.serving)

@@ -1,6 +1,6 @@
 //! How keys and values become bytes: less their mean, each row with a scale of its own.
 
-use super::Head;
+use super::head::Head;
 use crate::product::{PANEL, STEP_BYTES};
 use crate::row::{greatest_magnitude, is_finite, to_signed_bytes};
 use crate::vector::Vector;
