@@ -133,8 +133,8 @@ struct ComputeArguments {
     /// The threads that models share; as many as the process may run at once where it is left out.
     #[arg(long, env = "OSTLER_THREADS", value_name = "COUNT")]
     threads: Option<NonZeroUsize>,
-    /// The vector instructions to compute with (portable; avx2, avx2-vnni, avx512, avx512-vnni, avx512-bf16; neon,
-    /// neon-dot, neon-i8mm); the strongest that the processor has where it is left out.
+    /// The vector instructions to compute with (portable; avx2, avx2-vnni, avx512, avx512-vnni, avx512-bf16, amx;
+    /// neon, neon-dot, neon-i8mm); the strongest that the processor has where it is left out.
     #[arg(long, env = "OSTLER_INSTRUCTIONS", value_name = "NAME")]
     instructions: Option<Instructions>,
 }

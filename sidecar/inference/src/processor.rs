@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(of(Dtype::Bfloat16).weights, Format::Bfloat16);
         let refused = Precision::of(Dtype::Float16, portable).unwrap_err();
         assert!(matches!(&refused, LoadError::Incompatible(message) if message.contains("float16")));
-        if let Ok(kernels) = Kernels::of(Instructions::Avx512Bf16) {
+        for kernels in [Instructions::Avx512Bf16, Instructions::Amx].into_iter().flat_map(Kernels::of) {
             let of = |dtype| Precision::of(dtype, kernels).unwrap();
             assert_eq!(of(Dtype::Auto), of(Dtype::Bfloat16));
         }

@@ -18,6 +18,9 @@ pub enum Instructions {
     Avx512Vnni,
     /// [`Instructions::Avx512Vnni`] with products of bfloat16 in one instruction (BF16).
     Avx512Bf16,
+    /// [`Instructions::Avx512Bf16`] with products of tiles of bytes and of bfloat16 in one instruction (AMX-TILE, AMX-INT8,
+    /// AMX-BF16), where the system lets the process use them.
+    Amx,
     /// 128-bit vectors (aarch64).
     Neon,
     /// [`Instructions::Neon`] with products of signed bytes in one instruction (dot product extension).
@@ -27,13 +30,14 @@ pub enum Instructions {
 }
 
 /// All of them, weakest first.
-pub const ALL: [Instructions; 9] = [
+pub const ALL: [Instructions; 10] = [
     Instructions::Portable,
     Instructions::Avx2,
     Instructions::Avx2Vnni,
     Instructions::Avx512,
     Instructions::Avx512Vnni,
     Instructions::Avx512Bf16,
+    Instructions::Amx,
     Instructions::Neon,
     Instructions::NeonDot,
     Instructions::NeonI8mm,
@@ -65,6 +69,7 @@ impl Instructions {
             Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512-vnni",
             Self::Avx512Bf16 => "avx512-bf16",
+            Self::Amx => "amx",
             Self::Neon => "neon",
             Self::NeonDot => "neon-dot",
             Self::NeonI8mm => "neon-i8mm",
@@ -86,7 +91,7 @@ impl Instructions {
     /// Whether products of bfloat16 are as fast as the hardware makes them, rather than computed in float32.
     #[must_use]
     pub fn has_bfloat16(self) -> bool {
-        self == Self::Avx512Bf16
+        matches!(self, Self::Avx512Bf16 | Self::Amx)
     }
 
     /// Whether this processor has it.
@@ -107,6 +112,7 @@ impl Instructions {
             }
             Self::Avx512Vnni => Self::Avx512.is_supported() && has!("avx512vnni"),
             Self::Avx512Bf16 => Self::Avx512Vnni.is_supported() && has!("avx512bf16"),
+            Self::Amx => crate::tiles::is_supported(),
             Self::Neon | Self::NeonDot | Self::NeonI8mm => false,
         }
     }
@@ -162,7 +168,7 @@ mod tests {
         assert_eq!(
             error,
             "there are no kernels for \"sse2\"; write one of portable, avx2, avx2-vnni, avx512, avx512-vnni, \
-             avx512-bf16, neon, neon-dot, neon-i8mm"
+             avx512-bf16, amx, neon, neon-dot, neon-i8mm"
         );
     }
 

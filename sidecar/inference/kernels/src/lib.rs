@@ -24,6 +24,8 @@ mod product;
 mod row;
 mod table;
 mod team;
+#[cfg(any(test, target_arch = "x86_64"))]
+mod tiles;
 mod vector;
 
 pub use activation::Activation;

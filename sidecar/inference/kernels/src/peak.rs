@@ -28,7 +28,7 @@ pub fn stream(instructions: Instructions, words: &[u64]) -> Option<u64> {
     Some(match instructions {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has the set, and with it AVX-512.
-        Instructions::Avx512 | Instructions::Avx512Vnni | Instructions::Avx512Bf16 => unsafe {
+        Instructions::Avx512 | Instructions::Avx512Vnni | Instructions::Avx512Bf16 | Instructions::Amx => unsafe {
             x86::stream_512(words)
         },
         #[cfg(target_arch = "x86_64")]
@@ -58,7 +58,7 @@ fn run(_: Instructions, format: Format, rounds: u64) -> Option<u64> {
 
 #[cfg(target_arch = "x86_64")]
 fn run(instructions: Instructions, format: Format, rounds: u64) -> Option<u64> {
-    use Instructions::{Avx2, Avx2Vnni, Avx512, Avx512Bf16, Avx512Vnni, Portable};
+    use Instructions::{Amx, Avx2, Avx2Vnni, Avx512, Avx512Bf16, Avx512Vnni, Portable};
     // SAFETY of all calls: `burst` has seen that the processor has the set, and with it what each function needs.
     #[expect(clippy::undocumented_unsafe_blocks, reason = "the comment above holds for each of them")]
     match (instructions, format) {
@@ -66,10 +66,14 @@ fn run(instructions: Instructions, format: Format, rounds: u64) -> Option<u64> {
         (Avx2 | Avx2Vnni, Format::Float32) => Some(unsafe { x86::float32_256(rounds) }),
         (Avx2, Format::Int8) => Some(unsafe { x86::int8_256(rounds) }),
         (Avx2Vnni, Format::Int8) => Some(unsafe { x86::int8_256_vnni(rounds) }),
-        (Avx512 | Avx512Vnni | Avx512Bf16, Format::Float32) => Some(unsafe { x86::float32_512(rounds) }),
+        (Avx512 | Avx512Vnni | Avx512Bf16 | Amx, Format::Float32) => {
+            Some(unsafe { x86::float32_512(rounds) })
+        }
         (Avx512, Format::Int8) => Some(unsafe { x86::int8_512(rounds) }),
         (Avx512Vnni | Avx512Bf16, Format::Int8) => Some(unsafe { x86::int8_512_vnni(rounds) }),
         (Avx512Bf16, Format::Bfloat16) => Some(unsafe { x86::bfloat16_512(rounds) }),
+        (Amx, Format::Int8) => Some(unsafe { x86::int8_tiles(rounds) }),
+        (Amx, Format::Bfloat16) => Some(unsafe { x86::bfloat16_tiles(rounds) }),
         _ => None,
     }
 }
@@ -98,6 +102,8 @@ mod x86 {
     use std::hint::black_box;
 
     use super::SUMS;
+    use crate::tiles;
+    use crate::vector::x86_512;
 
     /// A function that repeats one step on [`SUMS`] independent sums, as many on 256-bit registers as there are.
     macro_rules! burst {
@@ -194,6 +200,18 @@ mod x86 {
         (_mm256_set1_epi8(3), _mm256_set1_epi8(5)),
         |sum, (left, right)| _mm256_dpbusd_avx_epi32(sum, left, right)
     );
+
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub(super) unsafe fn int8_tiles(rounds: u64) -> u64 {
+        // SAFETY: the caller has the instructions, and nothing else uses the tiles of this thread.
+        unsafe { tiles::burst::<_, tiles::Bytes<x86_512::Int8>>(&mut tiles::Hardware, rounds, 4) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub(super) unsafe fn bfloat16_tiles(rounds: u64) -> u64 {
+        // SAFETY: as above.
+        unsafe { tiles::burst::<_, tiles::Bfloat16<x86_512::Bfloat16>>(&mut tiles::Hardware, rounds, 2) }
+    }
 
     /// The same vector, of which the compiler knows nothing: it can compute no product of it beforehand.
     #[inline]

@@ -1,4 +1,5 @@
-//! The product of rows with packed columns: one tile loop for every format and instruction set.
+//! The product of rows with packed columns: one tile loop for every format and instruction set, but for those that have tiles
+//! of their own ([`crate::tiles`]).
 //!
 //! Columns lie in panels of [`PANEL`]. A panel holds, for each step, 4 bytes of each of its columns; a row holds 4
 //! bytes for each step. A tile keeps its sums in registers: up to [`Dot::ROWS`] rows times two vectors of columns,
@@ -14,7 +15,7 @@ pub(crate) const PANEL: usize = 32;
 pub(crate) const STEP_BYTES: usize = PANEL * 4;
 
 /// Up to so many rows a product is bound by memory: hardware alone fetches too late for it.
-const FEW_ROWS: usize = 2;
+pub(crate) const FEW_ROWS: usize = 2;
 /// How many steps ahead of the products of few rows memory is asked for: 8 KiB. With half of that, a decoder's weights came
 /// a tenth slower on Zen 4.
 const PREFETCH_STEPS: usize = 64;
@@ -239,7 +240,7 @@ unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize>(
 /// # Safety
 /// As [`compute`]; the row and columns are the product's.
 #[inline(always)]
-unsafe fn put<D: Dot>(product: &Product, row: usize, column: usize, sum: D::Sum) {
+pub(crate) unsafe fn put<D: Dot>(product: &Product, row: usize, column: usize, sum: D::Sum) {
     if column >= product.columns {
         return;
     }

@@ -8,7 +8,10 @@ use crate::product::{self, Product};
 use crate::row::{self, Attend};
 use crate::vector::{Stepwise, portable};
 #[cfg(target_arch = "x86_64")]
-use crate::vector::{x86_256, x86_512};
+use crate::{
+    tiles,
+    vector::{x86_256, x86_512},
+};
 
 /// Numbers, how many, a factor, the greatest byte, and where the high and the low bytes go; what a step of the low bytes is
 /// worth, and the byte of zero.
@@ -245,6 +248,25 @@ mod x86 {
     }
     product_of!(avx512_bf16, "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma", x86_512::Bfloat16);
 
+    /// Products of bfloat16 by tiles, however few the rows are: a row's result is the same beside others.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+    unsafe fn amx_bfloat16(work: &Product) {
+        // SAFETY: the caller's promise; what finishes sums is enabled here, and only this function uses the thread's tiles.
+        unsafe { tiles::compute::<_, tiles::Bfloat16<x86_512::Bfloat16>>(work, &mut tiles::Hardware) }
+    }
+    /// Products of bytes by tiles. Those of few rows wait for memory, which vectors ask for in time; sums are exact either way.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
+    unsafe fn amx_int8(work: &Product) {
+        // SAFETY: the caller's promise; what finishes sums is enabled here, and only this function uses the thread's tiles.
+        unsafe {
+            if work.rows <= product::FEW_ROWS {
+                avx512_vnni(work);
+            } else {
+                tiles::compute::<_, tiles::Bytes<x86_512::Int8>>(work, &mut tiles::Hardware);
+            }
+        }
+    }
+
     pub(super) static AVX2: Table = avx2::TABLE;
     pub(super) static AVX2_VNNI: Table =
         Table { instructions: Instructions::Avx2Vnni, greatest_byte: 255, int8: avx2_vnni, ..avx2::TABLE };
@@ -255,7 +277,7 @@ mod x86 {
         int8: avx512_vnni,
         ..avx512::TABLE
     };
-    pub(super) static AVX512_BF16: Table = Table {
+    const WITH_BFLOAT16: Table = Table {
         instructions: Instructions::Avx512Bf16,
         greatest_byte: 255,
         int8: avx512_vnni,
@@ -264,6 +286,9 @@ mod x86 {
         softmax_weights_bfloat16: rounding::SOFTMAX_WEIGHTS,
         ..avx512::TABLE
     };
+    pub(super) static AVX512_BF16: Table = WITH_BFLOAT16;
+    pub(super) static AMX: Table =
+        Table { instructions: Instructions::Amx, int8: amx_int8, bfloat16: amx_bfloat16, ..WITH_BFLOAT16 };
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -339,6 +364,8 @@ fn table_of(instructions: Instructions) -> &'static Table {
         Instructions::Avx512Vnni => &x86::AVX512_VNNI,
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx512Bf16 => &x86::AVX512_BF16,
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Amx => &x86::AMX,
         #[cfg(target_arch = "aarch64")]
         Instructions::Neon => &aarch64::NEON,
         #[cfg(target_arch = "aarch64")]
