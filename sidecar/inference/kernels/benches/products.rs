@@ -74,6 +74,7 @@ fn main() {
     }
     decoder(kernels);
     attention(kernels);
+    windows(kernels);
     rows(kernels);
     team();
 }
@@ -147,6 +148,41 @@ fn attention(kernels: Kernels) {
             );
         }
         println!("packing {count} keys and values of {heads} heads: {:.2} ms", pack * 1e3);
+    }
+}
+
+/// What a token sees of a window in all layers of whisper-base's decoder.
+fn windows(kernels: Kernels) {
+    let (count, heads, width) = (1500, 8, 64);
+    let data = numbers(count * heads * width);
+    let all = Rows { data: &data, stride: heads * width, count };
+    for (format, threads) in
+        [(Format::Bfloat16, 1), (Format::Bfloat16, 2), (Format::Int8, 1), (Format::Int8, 2)]
+    {
+        let team = Team::new(threads);
+        let lanes = team.enter();
+        // More than caches hold, as other weights are read in between.
+        let mut layers: Vec<KeyValues> =
+            (0..24).map(|_| KeyValues::new(kernels, format, heads, width, count)).collect();
+        layers.iter_mut().for_each(|layer| layer.fill(&lanes, all, all));
+        let mut scratch: Vec<AttentionScratch> =
+            (0..threads).map(|_| AttentionScratch::new(format, 1, count, width)).collect();
+        let mut out = vec![0.0; heads * width];
+        let seconds = median(|| {
+            for layer in &layers {
+                let heads = out.chunks_mut(width).enumerate().collect();
+                lanes.for_each_with(heads, &mut scratch, |(head, out), scratch| {
+                    let asked = Rows { data: &data[head * width..], stride: all.stride, count: 1 };
+                    layer.attend(head, asked, 0.125, scratch, black_box(out), width);
+                });
+            }
+        });
+        let bytes = layers.len() as u64 * KeyValues::space_bytes(format, heads, width, count);
+        println!(
+            "a token and 24 windows, {format:?}, {threads} threads: {:.2} ms, {:.1} GB/s",
+            seconds * 1e3,
+            bytes as f64 / seconds / 1e9
+        );
     }
 }
 

@@ -154,7 +154,15 @@ impl Linear {
         let product = self.product(inputs, rows, out, stride, write);
         let product = &Borrowed(product);
         lanes.split(product.0.end_panel, |panels| {
-            self.compute(&Product { first_panel: panels.start, end_panel: panels.end, ..product.0 });
+            // Threads that are equally fast take turns, so that this one most likely goes on behind the others' pieces.
+            let next = panels.end + (lanes.threads() - 1) * panels.len();
+            let next = if next < product.0.end_panel { column(self.steps, next * PANEL) } else { 0 };
+            self.compute(&Product {
+                first_panel: panels.start,
+                end_panel: panels.end,
+                next: if next == 0 { std::ptr::null() } else { product.0.panels.wrapping_add(next) },
+                ..product.0
+            });
         });
     }
 

@@ -8,7 +8,12 @@ mod head;
 pub(crate) use self::bytes::{ByteHead, keys_int8, values_int8};
 pub(crate) use self::head::Head;
 use crate::product::PANEL;
+use crate::row;
 use crate::vector::portable::to_bfloat16;
+use crate::vector::{Rounding, Vector};
+
+/// Numbers of a key that are rounded at once: an even number.
+const PART: usize = 64;
 
 /// # Safety
 /// `out` has space for the panels of all rows, and what the head describes is there.
@@ -26,20 +31,25 @@ pub(crate) unsafe fn keys_float32(head: &Head, out: *mut f32) {
 }
 
 /// # Safety
-/// As [`keys_float32`].
+/// As [`Vector`] and as [`keys_float32`].
 #[inline(always)]
-pub(crate) unsafe fn keys_bfloat16(head: &Head, out: *mut u16) {
+pub(crate) unsafe fn keys_bfloat16<V: Vector, R: Rounding<V>>(head: &Head, out: *mut u16) {
+    // Rows are rounded a part at a time, and then put into their columns pair by pair.
+    let mut rounded = [0u16; PART];
     for index in 0..head.count {
-        let first = ((index / PANEL) * head.key_steps * PANEL + index % PANEL) * 2;
-        // SAFETY: the place of each pair lies in the panel of its row.
+        let column = ((index / PANEL) * head.key_steps * PANEL + index % PANEL) * 2;
+        // SAFETY: the place of each pair lies in the panel of its row; a part is no longer than the space for it.
         unsafe {
-            let (pairs, last) = head.row(index).as_chunks::<2>();
-            for (step, pair) in pairs.iter().enumerate() {
-                let place = out.add(first + step * PANEL * 2).cast::<[u16; 2]>();
-                place.write_unaligned([to_bfloat16(pair[0]), to_bfloat16(pair[1])]);
-            }
-            if let [last] = last {
-                *out.add(first + pairs.len() * PANEL * 2) = to_bfloat16(*last);
+            for (part, numbers) in head.row(index).chunks(PART).enumerate() {
+                row::to_bfloat16::<V, R>(numbers.as_ptr(), numbers.len(), 1.0, rounded.as_mut_ptr());
+                let place = out.add(column + part * (PART / 2) * PANEL * 2);
+                let (pairs, last) = rounded[..numbers.len()].as_chunks::<2>();
+                for (step, pair) in pairs.iter().enumerate() {
+                    place.add(step * PANEL * 2).cast::<[u16; 2]>().write_unaligned(*pair);
+                }
+                if let [last] = last {
+                    *place.add(pairs.len() * PANEL * 2) = *last;
+                }
             }
         }
     }

@@ -7,7 +7,7 @@
 //! of the instruction. **Whatever the shape of a tile, each sum is made step by step in the same order**, so that a
 //! row's result does not depend on the rows beside it.
 
-use crate::vector::{Dot, Scales, Vector};
+use crate::vector::{Dot, Vector};
 
 /// Columns of a panel.
 pub(crate) const PANEL: usize = 32;
@@ -54,6 +54,8 @@ pub(crate) struct Product {
     pub(crate) out_stride: usize,
     /// Add to what is there instead of replacing it.
     pub(crate) accumulate: bool,
+    /// What the thread reads next, or null: a product of few rows asks for its beginning while it ends.
+    pub(crate) next: *const u8,
 }
 
 impl Product {
@@ -75,6 +77,7 @@ impl Product {
         out: std::ptr::null_mut(),
         out_stride: 0,
         accumulate: false,
+        next: std::ptr::null(),
     };
 }
 
@@ -125,14 +128,29 @@ impl Ahead {
     }
 }
 
-/// How far ahead a tile of few rows asks for memory. In the steps before the first of these numbers that is within each
-/// panel; in the others it is the second of them, in bytes, which leads to where the next tile begins, or nowhere behind
-/// the last one: what is there may be another thread's.
-fn reach(product: &Product, panel: usize, panels: usize) -> (usize, usize) {
-    let within = product.steps.saturating_sub(PREFETCH_STEPS);
-    let skipped = (panels - 1) * product.steps * STEP_BYTES;
-    let is_last = panel + panels >= product.end_panel;
-    (within, if is_last { 0 } else { (product.steps - within) * STEP_BYTES + skipped })
+/// How a tile of few rows asks for memory: so many bytes ahead of where it reads, which leads on into the panels behind its
+/// own, as they lie one after another, up to the end of those to compute; what is there may be another thread's. From there
+/// on it asks for what is read next. In the steps before `within` the first of the distances holds, then the second.
+struct Reach {
+    within: usize,
+    distances: [usize; 2],
+}
+
+impl Reach {
+    fn of(product: &Product, panel: usize) -> Self {
+        let rest = (product.end_panel - panel) * product.steps;
+        let end = product.panels.wrapping_add(product.end_panel * product.steps * STEP_BYTES);
+        let next =
+            if product.next.is_null() { 0 } else { (product.next as usize).wrapping_sub(end as usize) };
+        Self {
+            within: rest.saturating_sub(PREFETCH_STEPS),
+            distances: [
+                PREFETCH_STEPS * STEP_BYTES,
+                // Where nothing is read next, lines that are there, which costs nothing.
+                if product.next.is_null() { 0 } else { next.wrapping_add(PREFETCH_STEPS * STEP_BYTES) },
+            ],
+        }
+    }
 }
 
 /// How many rows a tile takes: a remainder is spread evenly.
@@ -140,13 +158,10 @@ fn tallest_tile(rows: usize, most: usize) -> usize {
     if rows == 0 { 1 } else { rows.div_ceil(rows.div_ceil(most)) }
 }
 
-/// How many panels a tile of so many rows takes, so that about ten sums are in flight. One row waits for memory and not for
-/// sums: read one after the other, panels come a quarter faster than four side by side.
+/// How many panels a tile of so many rows takes, so that about ten sums are in flight. One and two rows wait for memory and
+/// not for sums: read one after the other, panels come a quarter faster than four side by side.
 fn panels_at_once(rows: usize) -> usize {
-    match rows {
-        2 | 3 => 2,
-        _ => 1,
-    }
+    if rows == 3 { 2 } else { 1 }
 }
 
 /// # Safety
@@ -193,7 +208,7 @@ unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize>(
 ) {
     let vector_bytes = D::Vector::LANES * 4;
     let panel_bytes = product.steps * STEP_BYTES;
-    let (within, across) = reach(product, panel, PANELS);
+    let reach = Reach::of(product, panel);
     let mut pass = 0;
     while pass < STEP_BYTES {
         // SAFETY: `steps` times 4 bytes of each row and `steps` times STEP_BYTES of each panel are there.
@@ -202,7 +217,7 @@ unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize>(
             let columns = product.panels.add(panel * panel_bytes + pass);
             let mut sums = [[[D::zero(); 2]; PANELS]; ROWS];
             for step in 0..product.steps {
-                let distance = if step < within { PREFETCH_STEPS * STEP_BYTES } else { across };
+                let distance = reach.distances[usize::from(step >= reach.within)];
                 for part in 0..PANELS {
                     let columns = columns.add(part * panel_bytes + step * STEP_BYTES);
                     if ROWS <= FEW_ROWS {
@@ -223,11 +238,15 @@ unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize>(
                     }
                 }
             }
+            let columns: [[Columns<D>; 2]; PANELS] = std::array::from_fn(|part| {
+                let first = (panel + part) * PANEL + pass / 4;
+                [Columns::of(product, first), Columns::of(product, first + D::Vector::LANES)]
+            });
+            // By value: sums that were borrowed would not stay in registers while they are made.
             for (index, sums) in sums.into_iter().enumerate() {
-                for (part, pair) in sums.into_iter().enumerate() {
-                    let column = (panel + part) * PANEL + pass / 4;
-                    put::<D>(product, row + index, column, pair[0]);
-                    put::<D>(product, row + index, column + D::Vector::LANES, pair[1]);
+                for (part, [left, right]) in sums.into_iter().enumerate() {
+                    columns[part][0].put(product, row + index, left);
+                    columns[part][1].put(product, row + index, right);
                 }
             }
         }
@@ -235,41 +254,60 @@ unsafe fn tile<D: Dot, const ROWS: usize, const PANELS: usize>(
     }
 }
 
-/// Writes one row's sums of one vector of columns.
-///
-/// # Safety
-/// As [`compute`]; the row and columns are the product's.
-#[inline(always)]
-pub(crate) unsafe fn put<D: Dot>(product: &Product, row: usize, column: usize, sum: D::Sum) {
-    if column >= product.columns {
-        return;
-    }
-    let lanes = <D::Vector as Vector>::LANES;
-    let is_bytes = !product.row_scales.is_null();
-    // SAFETY: scales, totals and bias are there for whole panels, the result for the columns.
-    unsafe {
-        let scales = Scales {
-            row_scale: if is_bytes { *product.row_scales.add(row) } else { 0.0 },
-            row_zero: if is_bytes { *product.row_zeros.add(row) } else { 0 },
-            column_scales: product.column_scales.wrapping_add(column),
-            column_totals: product.column_totals.wrapping_add(column),
-        };
-        let mut value = D::finish(sum, scales);
-        if !product.bias.is_null() {
-            value = D::Vector::add(value, D::Vector::load(product.bias.add(column)));
+/// A vector of columns of a product, with what belongs to them, read once for all rows.
+pub(crate) struct Columns<D: Dot> {
+    first: usize,
+    /// How many of them there are; not all of a panel's need be.
+    count: usize,
+    scales: D::Columns,
+    bias: <D::Vector as Vector>::F32,
+}
+
+impl<D: Dot> Columns<D> {
+    /// # Safety
+    /// As [`compute`]; the columns are a panel's of the product.
+    #[inline(always)]
+    pub(crate) unsafe fn of(product: &Product, first: usize) -> Self {
+        // SAFETY: scales, totals and bias are there for whole panels.
+        unsafe {
+            Self {
+                first,
+                count: product.columns.saturating_sub(first),
+                scales: D::columns(
+                    product.column_scales.wrapping_add(first),
+                    product.column_totals.wrapping_add(first),
+                ),
+                bias: if product.bias.is_null() {
+                    D::Vector::splat(0.0)
+                } else {
+                    D::Vector::load(product.bias.add(first))
+                },
+            }
         }
-        let out = product.out.add(row * product.out_stride + column);
-        let count = product.columns - column;
-        if count >= lanes {
-            if product.accumulate {
-                value = D::Vector::add(value, D::Vector::load(out));
+    }
+
+    /// Writes one row's sums of them.
+    ///
+    /// # Safety
+    /// As [`compute`]; the row is the product's.
+    #[inline(always)]
+    pub(crate) unsafe fn put(&self, product: &Product, row: usize, sum: D::Sum) {
+        // SAFETY: the result is there for the columns, scales and zeros for the row.
+        unsafe {
+            let (scale, zero) = (product.row_scales.wrapping_add(row), product.row_zeros.wrapping_add(row));
+            let mut value = D::Vector::add(D::finish(sum, self.scales, scale, zero), self.bias);
+            let out = product.out.wrapping_add(row * product.out_stride + self.first);
+            if self.count >= D::Vector::LANES {
+                if product.accumulate {
+                    value = D::Vector::add(value, D::Vector::load(out));
+                }
+                D::Vector::store(out, value);
+            } else if self.count > 0 {
+                if product.accumulate {
+                    value = D::Vector::add(value, D::Vector::load_part(out, self.count, 0.0));
+                }
+                D::Vector::store_part(out, self.count, value);
             }
-            D::Vector::store(out, value);
-        } else {
-            if product.accumulate {
-                value = D::Vector::add(value, D::Vector::load_part(out, count, 0.0));
-            }
-            D::Vector::store_part(out, count, value);
         }
     }
 }

@@ -152,7 +152,7 @@ macro_rules! kernels {
             fn attend(work: &Attend<f32>) = row::attend::<$vector, f32>;
             fn attend_bfloat16(work: &Attend<u16>) = row::attend::<$vector, u16>;
             fn pack_keys_float32(head: &pack::Head, out: *mut f32) = pack::keys_float32;
-            fn pack_keys_bfloat16(head: &pack::Head, out: *mut u16) = pack::keys_bfloat16;
+            fn pack_keys_bfloat16(head: &pack::Head, out: *mut u16) = pack::keys_bfloat16::<$vector, Stepwise>;
             fn pack_keys_int8(head: &pack::ByteHead, totals: *mut i32, out: *mut u8) =
                 pack::keys_int8::<$vector>;
             fn pack_values_float32(head: &pack::Head, out: *mut f32) = pack::values_float32;
@@ -241,10 +241,13 @@ mod x86 {
                 row::to_bfloat16::<x86_512::X512, x86_512::RoundingInstruction>;
             fn softmax_weights_bfloat16(row: *const f32, count: usize, padded: usize, out: *mut u16) -> f32 =
                 row::softmax_weights_bfloat16::<x86_512::X512, x86_512::RoundingInstruction>;
+            fn pack_keys_bfloat16(head: &pack::Head, out: *mut u16) =
+                pack::keys_bfloat16::<x86_512::X512, x86_512::RoundingInstruction>;
         }
         pub(super) const TO_BFLOAT16: unsafe fn(*const f32, usize, f32, *mut u16) = to_bfloat16;
         pub(super) const SOFTMAX_WEIGHTS: unsafe fn(*const f32, usize, usize, *mut u16) -> f32 =
             softmax_weights_bfloat16;
+        pub(super) const PACK_KEYS_BFLOAT16: unsafe fn(&pack::Head, *mut u16) = pack_keys_bfloat16;
     }
     product_of!(avx512_bf16, "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma", x86_512::Bfloat16);
 
@@ -284,6 +287,7 @@ mod x86 {
         bfloat16: avx512_bf16,
         to_bfloat16: rounding::TO_BFLOAT16,
         softmax_weights_bfloat16: rounding::SOFTMAX_WEIGHTS,
+        pack_keys_bfloat16: rounding::PACK_KEYS_BFLOAT16,
         ..avx512::TABLE
     };
     pub(super) static AVX512_BF16: Table = WITH_BFLOAT16;

@@ -106,21 +106,19 @@ pub(crate) trait Dot {
     /// As [`Dot::prefetch`], into a larger cache, for what is read a while later.
     #[inline(always)]
     unsafe fn prefetch_far(_: *const u8) {}
-    /// The sums, as numbers: `(sum - zero x column's total) x row's scale x column's scale` for bytes.
-    unsafe fn finish(sum: Self::Sum, scales: Scales) -> <Self::Vector as Vector>::F32;
-}
-
-/// What makes numbers of sums of products of bytes. Other formats do not look at it.
-#[derive(Clone, Copy)]
-pub(crate) struct Scales {
-    /// What one step of the row's bytes is worth.
-    pub(crate) row_scale: f32,
-    /// The byte that stands for zero in the row.
-    pub(crate) row_zero: i32,
-    /// For each column, what one step of its bytes is worth.
-    pub(crate) column_scales: *const f32,
-    /// For each column, the sum of its bytes.
-    pub(crate) column_totals: *const i32,
+    /// What belongs to the columns and makes numbers of their sums.
+    type Columns: Copy;
+    /// Of bytes, for each column, what one step of its bytes is worth, and the sum of its bytes. Other formats do not look
+    /// at them.
+    unsafe fn columns(scales: *const f32, totals: *const i32) -> Self::Columns;
+    /// The sums of a row, as numbers: `(sum - zero x column's total) x row's scale x column's scale` for bytes, of the scale
+    /// and the zero that the pointers lead to. Other formats do not look at them.
+    unsafe fn finish(
+        sum: Self::Sum,
+        columns: Self::Columns,
+        scale: *const f32,
+        zero: *const i32,
+    ) -> <Self::Vector as Vector>::F32;
 }
 
 /// Two bfloat16 of a row with two of each column, by two fused multiplications in float32.
@@ -148,10 +146,7 @@ macro_rules! dot_of_float32 {
                     )
                 }
             }
-            #[inline(always)]
-            unsafe fn finish(sum: Self::Sum, _: $crate::vector::Scales) -> Self::Sum {
-                sum
-            }
+            $crate::vector::finish_numbers!();
         }
     };
 }
@@ -176,24 +171,41 @@ macro_rules! prefetches {
 #[cfg(target_arch = "x86_64")]
 pub(crate) use prefetches;
 
+/// Sums that are numbers as they are.
+macro_rules! finish_numbers {
+    () => {
+        type Columns = ();
+        #[inline(always)]
+        unsafe fn columns(_: *const f32, _: *const i32) {}
+        #[inline(always)]
+        unsafe fn finish(sum: Self::Sum, (): (), _: *const f32, _: *const i32) -> Self::Sum {
+            sum
+        }
+    };
+}
+pub(crate) use finish_numbers;
+
 /// How sums of products of bytes become numbers, the same for every set.
 macro_rules! finish_bytes {
     ($vector:ty) => {
+        type Columns = (<$vector as $crate::vector::Vector>::F32, <$vector as $crate::vector::Vector>::I32);
+        #[inline(always)]
+        unsafe fn columns(scales: *const f32, totals: *const i32) -> Self::Columns {
+            // SAFETY: the caller has the instructions, and a scale and a total for each column.
+            unsafe { (<$vector>::load(scales), <$vector>::load_i32(totals)) }
+        }
         #[inline(always)]
         unsafe fn finish(
             sum: Self::Sum,
-            scales: $crate::vector::Scales,
+            (scales, totals): Self::Columns,
+            scale: *const f32,
+            zero: *const i32,
         ) -> <$vector as $crate::vector::Vector>::F32 {
-            // SAFETY: the caller has the instructions, and a scale and a total for each column.
+            // SAFETY: the caller has the instructions, and the row's scale and zero.
             unsafe {
-                let totals = <$vector>::load_i32(scales.column_totals);
-                let offset = <$vector>::multiply_i32(totals, <$vector>::splat_i32(scales.row_zero));
+                let offset = <$vector>::multiply_i32(totals, <$vector>::splat_i32(*zero));
                 let exact = <$vector>::to_f32(<$vector>::subtract_i32(sum, offset));
-                let scale = <$vector>::multiply(
-                    <$vector>::load(scales.column_scales),
-                    <$vector>::splat(scales.row_scale),
-                );
-                <$vector>::multiply(exact, scale)
+                <$vector>::multiply(exact, <$vector>::multiply(scales, <$vector>::splat(*scale)))
             }
         }
     };

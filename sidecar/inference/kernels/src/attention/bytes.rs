@@ -237,6 +237,7 @@ impl Bytes {
             column_totals: self.key_totals[head * keys..].as_ptr(),
             out: scratch.scores.as_mut_ptr(),
             out_stride: keys,
+            next: self.values[head * self.shape.value_bytes()..].as_ptr(),
             ..Product::EMPTY
         };
         self.compute(&product);

@@ -142,6 +142,7 @@ impl Floats {
             columns: keys,
             out: scratch.scores.as_mut_ptr(),
             out_stride: keys,
+            next: self.values[head * self.shape.value_bytes()..].as_ptr(),
             ..Product::EMPTY
         };
         self.compute(&product);

@@ -4,7 +4,7 @@ use super::block::add_up;
 use super::configuration::{LOWER_SUMS, UPPER_SUMS};
 use super::spread::Spread;
 use super::{Configuration, Multiply, TILE_ROW_BYTES, TILE_ROWS, TILE_STEPS, Tiles};
-use crate::product::{PANEL, Product, STEP_BYTES, put};
+use crate::product::{Columns, PANEL, Product, STEP_BYTES};
 use crate::vector::{Dot, Vector};
 
 /// Sums of a tile of rows with a panel of columns, on their way from tiles to vectors.
@@ -82,13 +82,14 @@ unsafe fn blocks<T: Tiles, M: Multiply, const IS_PAIRED: bool, const IS_WHOLE: b
 #[inline(always)]
 unsafe fn put_tile<D: Dot>(product: &Product, spread: &Spread, tile: usize, panel: usize, sums: &Sums) {
     const { assert!(size_of::<D::Sum>() == D::Vector::LANES * 4, "a sum is one number for each lane") }
-    for row in spread.fresh(tile) {
-        for column in (0..PANEL).step_by(D::Vector::LANES) {
-            // SAFETY: a sum is as many numbers as a vector has lanes, of which every pattern of bits is a value, and vectors
-            // end where a panel ends. The rest is the caller's promise.
-            unsafe {
+    for column in (0..PANEL).step_by(D::Vector::LANES) {
+        // SAFETY: a sum is as many numbers as a vector has lanes, of which every pattern of bits is a value, and vectors
+        // end where a panel ends. The rest is the caller's promise.
+        unsafe {
+            let columns = Columns::<D>::of(product, panel * PANEL + column);
+            for row in spread.fresh(tile) {
                 let sum = sums.0.as_ptr().add(row * PANEL + column).cast::<D::Sum>().read_unaligned();
-                put::<D>(product, spread.start(tile) + row, panel * PANEL + column, sum);
+                columns.put(product, spread.start(tile) + row, sum);
             }
         }
     }

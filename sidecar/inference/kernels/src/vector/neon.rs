@@ -5,7 +5,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{Dot, Vector, dot_of_float32, finish_bytes};
+use super::{Dot, Vector, dot_of_float32, finish_bytes, finish_numbers};
 
 /// The 128-bit vectors of aarch64.
 #[derive(Clone, Copy)]
@@ -186,10 +186,7 @@ impl Dot for Bfloat16Widened {
             vfmaq_n_f32(sum, high, f32::from_bits(row & !0xffff))
         }
     }
-    #[inline(always)]
-    unsafe fn finish(sum: float32x4_t, _: super::Scales) -> float32x4_t {
-        sum
-    }
+    finish_numbers!();
 }
 
 /// Four bytes a step, of which those of the row have 7 bits: sums of two products then fit 16 bits.

@@ -1,6 +1,6 @@
 //! Eight lanes in plain Rust: what every processor can, and what the others are checked against.
 
-use super::{Dot, Vector, dot_of_float32, finish_bytes};
+use super::{Dot, Vector, dot_of_float32, finish_bytes, finish_numbers};
 
 /// Lanes as an array; the compiler makes of it what the processor has.
 #[derive(Clone, Copy)]
@@ -185,10 +185,7 @@ impl Dot for Bfloat16 {
             low + product(row & !0xffff, columns[lane] & !0xffff)
         })
     }
-    #[inline(always)]
-    unsafe fn finish(sum: Self::Sum, _: super::Scales) -> Self::Sum {
-        sum
-    }
+    finish_numbers!();
 }
 
 /// Four bytes a step.

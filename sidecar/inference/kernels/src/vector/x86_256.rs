@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Dot, Vector, dot_of_float32, finish_bytes, prefetches};
+use super::{Dot, Vector, dot_of_float32, finish_bytes, finish_numbers, prefetches};
 
 /// The 256-bit vectors of x86-64.
 #[derive(Clone, Copy)]
@@ -217,10 +217,7 @@ impl Dot for Bfloat16Widened {
             _mm256_fmadd_ps(_mm256_set1_ps(f32::from_bits(row & !0xffff)), high, sum)
         }
     }
-    #[inline(always)]
-    unsafe fn finish(sum: __m256, _: super::Scales) -> __m256 {
-        sum
-    }
+    finish_numbers!();
 }
 
 /// Four bytes a step, of which those of the row have 7 bits: sums of two products then fit 16 bits.

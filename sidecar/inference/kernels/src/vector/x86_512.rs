@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Dot, Rounding, Vector, dot_of_float32, finish_bytes, prefetches};
+use super::{Dot, Rounding, Vector, dot_of_float32, finish_bytes, finish_numbers, prefetches};
 
 /// The 512-bit vectors of x86-64.
 #[derive(Clone, Copy)]
@@ -183,10 +183,7 @@ impl Dot for Bfloat16 {
             _mm512_dpbf16_ps(sum, row, columns)
         }
     }
-    #[inline(always)]
-    unsafe fn finish(sum: __m512, _: super::Scales) -> __m512 {
-        sum
-    }
+    finish_numbers!();
 }
 
 /// Two bfloat16 a step, widened to float32.
@@ -213,10 +210,7 @@ impl Dot for Bfloat16Widened {
             _mm512_fmadd_ps(_mm512_set1_ps(f32::from_bits(row & !0xffff)), high, sum)
         }
     }
-    #[inline(always)]
-    unsafe fn finish(sum: __m512, _: super::Scales) -> __m512 {
-        sum
-    }
+    finish_numbers!();
 }
 
 /// Four bytes a step, in one instruction.

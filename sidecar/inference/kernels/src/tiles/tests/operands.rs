@@ -65,6 +65,7 @@ impl Operands {
             out: out[first * shape.out_stride..].as_mut_ptr(),
             out_stride: shape.out_stride,
             accumulate: shape.accumulate,
+            next: std::ptr::null(),
         }
     }
 
