@@ -3,6 +3,7 @@
 //! from each state, everything wanted must come to an end when what is in motion ends well.
 
 use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 use ostler_crds::names::LoadPolicy;
@@ -91,42 +92,35 @@ pub(super) struct Explored {
     pub(super) broken: Option<(String, Vec<Action>)>,
 }
 
-/// Looks at every state of the scenario, or at so many at most: those that are nearest to the start, so that what is
-/// broken is found on the shortest way. Where all are looked at, the newest comes next, because then few worlds wait.
+/// Looks at every state of the scenario, or at so many at most: those that are nearest to the start come first, so that what
+/// is broken is found on the shortest way. What waits to be looked at is an action and the state that it is taken in, which
+/// all of its actions share, because there are many times as many actions as states.
 pub(super) fn explore(scenario: &Scenario, bug: Bug, most_states: usize) -> Explored {
     let mut ways: Vec<(usize, Option<Action>)> = Vec::new();
     let mut seen = HashSet::new();
     let mut live = HashSet::new();
-    let mut frontier = VecDeque::new();
-    let start = Small::start(scenario, bug);
-    seen.insert(start.number());
-    ways.push((0, None));
-    frontier.push_back((0, start));
-    let has_bound = most_states < usize::MAX;
-    let next = |frontier: &mut VecDeque<(usize, Small)>| match has_bound {
-        true => frontier.pop_front(),
-        false => frontier.pop_back(),
-    };
-    while let Some((place, small)) = next(&mut frontier) {
+    let mut frontier = VecDeque::from([(0, None, Rc::new(Small::start(scenario, bug)))]);
+    while let Some((before, action, from)) = frontier.pop_front() {
+        let small = match action {
+            None => from,
+            Some(action) => Rc::new(from.after(action, scenario)),
+        };
+        if !seen.insert(small.number()) && small.world.broken.is_none() {
+            continue;
+        }
+        if ways.len() >= most_states {
+            return Explored { states: ways.len(), is_complete: false, broken: None };
+        }
+        let place = ways.len();
+        ways.push((before, action));
         let broken = small.world.broken.clone().or_else(|| small.stuck(&mut live));
         if let Some(broken) = broken {
-            return Explored {
-                states: ways.len(),
-                is_complete: false,
-                broken: Some((broken, way(&ways, place))),
-            };
+            let way = way(&ways, place);
+            return Explored { states: ways.len(), is_complete: false, broken: Some((broken, way)) };
         }
-        for action in small.actions(scenario) {
-            let mut next = small.clone();
-            next.take(action, scenario);
-            if seen.insert(next.number()) || next.world.broken.is_some() {
-                if ways.len() >= most_states {
-                    return Explored { states: ways.len(), is_complete: false, broken: None };
-                }
-                ways.push((place, Some(action)));
-                frontier.push_back((ways.len() - 1, next));
-            }
-        }
+        frontier.extend(
+            small.actions(scenario).into_iter().map(|action| (place, Some(action), Rc::clone(&small))),
+        );
     }
     Explored { states: ways.len(), is_complete: true, broken: None }
 }
@@ -200,6 +194,13 @@ impl Small {
         actions.extend(scenario.likely.iter().copied().map(Action::Anticipate));
         actions.extend((0..scenario.plans.len()).filter(|plan| *plan != self.plan).map(Action::Plan));
         actions
+    }
+
+    /// The state after an action.
+    fn after(&self, action: Action, scenario: &Scenario) -> Self {
+        let mut next = self.clone();
+        next.take(action, scenario);
+        next
     }
 
     fn take(&mut self, action: Action, scenario: &Scenario) {
