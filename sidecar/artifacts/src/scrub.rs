@@ -59,7 +59,7 @@ impl Drop for Scrub {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It stops at the next megabyte; a panic of it is its own.
+            // It stops before it reads on; a panic of it is its own.
             let _ = thread.join();
         }
     }

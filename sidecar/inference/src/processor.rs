@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use ostler_crds::names::Dtype;
 use ostler_kernels::{Format, Kernels, Team};
-pub use ostler_kernels::{Instructions, InstructionsError};
+pub use ostler_kernels::{Instructions, InstructionsError, stay_behind_jobs};
 
 use crate::error::LoadError;
 

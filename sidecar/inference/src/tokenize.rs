@@ -49,8 +49,8 @@ pub struct FileInWork<T> {
 }
 
 impl<T: Send + 'static> FileInWork<T> {
-    /// Reads a file and begins to parse it. The parser is one of the jobs that share the threads of `processor`, so
-    /// that it is not the last to be done.
+    /// Reads a file and begins to parse it. The parser shares the threads of `processor` with the rest of the load, so
+    /// that it is not the last to be done, and leaves them to jobs.
     ///
     /// # Errors
     /// Where the file is missing or too large.
@@ -63,7 +63,7 @@ impl<T: Send + 'static> FileInWork<T> {
         let bytes = files::read_capped(folder, name)?;
         let processor = processor.cloned();
         let parse = move || {
-            let _lanes = processor.as_ref().map(|processor| processor.team().enter());
+            let _lanes = processor.as_ref().map(|processor| processor.team().enter_behind());
             parse(bytes)
         };
         let parsing = Parsing::begin(parse).map_err(|message| LoadError::corrupted(name, message))?;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use futures::FutureExt;
 use ostler_artifacts::work_behind_requests;
 use ostler_crds::status::FailureLocation;
+use ostler_inference::processor::stay_behind_jobs;
 
 use super::transfer::{Transfer, TransferCell};
 use super::{Asking, Command, Task};
@@ -88,6 +89,7 @@ impl Task {
         let thread = std::thread::Builder::new().name("ostler-load".to_owned());
         let spawned = thread.spawn(move || {
             work_behind_requests();
+            stay_behind_jobs();
             let started = Instant::now();
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let engine = loader.load(&target, &prepared)?;

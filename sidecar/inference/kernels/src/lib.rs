@@ -38,4 +38,4 @@ pub use instructions::{ALL as ALL_INSTRUCTIONS, Instructions, InstructionsError}
 pub use linear::{Linear, LinearBuilder, LinearShape, MAX_INPUTS, RowBlock, Write};
 pub use operations::LayerNorm;
 pub use table::Kernels;
-pub use team::{Lanes, Team};
+pub use team::{Lanes, Team, stay_behind_jobs};

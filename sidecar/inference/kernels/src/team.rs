@@ -9,8 +9,10 @@
 //! takes back what it gave to a worker that is still asleep, or that the system runs something else in the place of.
 //!
 //! **Whoever begins gets a share at once.** When another job begins, threads beyond a job's share leave it after the
-//! piece that they are at. Work behind jobs, such as a load, has a share only while no job runs.
+//! piece that they are at, and are free from then on, however long the job goes on. Work behind jobs, such as a load, has
+//! a share only while no job runs; several pieces of such work share evenly then.
 
+mod rank;
 mod worker;
 
 use std::ops::Range;
@@ -19,6 +21,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+pub use self::rank::stay_behind_jobs;
+use self::rank::stays_behind_jobs;
 use self::worker::{Dispatch, Worker};
 
 /// Into how many pieces for each thread work is split.
@@ -28,6 +32,8 @@ const PIECES: usize = 4;
 pub struct Team {
     workers: Arc<[Worker]>,
     running: AtomicUsize,
+    /// Work behind jobs that was begun and is not over.
+    behind: AtomicUsize,
     handles: Vec<JoinHandle<()>>,
 }
 
@@ -55,7 +61,7 @@ impl Team {
         for (worker, handle) in workers.iter().zip(&handles) {
             worker.is_run_by(handle.thread().clone());
         }
-        Self { workers, running: AtomicUsize::new(0), handles }
+        Self { workers, running: AtomicUsize::new(0), behind: AtomicUsize::new(0), handles }
     }
 
     /// How many threads there are, the caller's included.
@@ -64,8 +70,12 @@ impl Team {
         self.handles.len() + 1
     }
 
-    /// Begins a job. While several run, they share the threads evenly.
+    /// Begins a job. While several run, they share the threads evenly. On a thread that stays behind jobs it is work
+    /// behind them.
     pub fn enter(&self) -> Lanes<'_> {
+        if stays_behind_jobs() {
+            return self.enter_behind();
+        }
         self.running.fetch_add(1, Ordering::Relaxed);
         Lanes { team: self, is_behind: false }
     }
@@ -73,6 +83,7 @@ impl Team {
     /// Begins work that no job waits for: while any runs, it keeps to the thread that it was called on, and the other
     /// threads leave it after the task that they are at.
     pub fn enter_behind(&self) -> Lanes<'_> {
+        self.behind.fetch_add(1, Ordering::Relaxed);
         Lanes { team: self, is_behind: true }
     }
 
@@ -95,9 +106,7 @@ impl Drop for Team {
 
 impl Drop for Lanes<'_> {
     fn drop(&mut self) {
-        if !self.is_behind {
-            self.team.running.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.of_its_kind().fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -169,11 +178,16 @@ impl Lanes<'_> {
 
     /// How many workers this job may have now: its even share of the threads, less its own.
     fn helpers(&self) -> usize {
-        if self.is_behind {
-            return if self.team.is_used() { 0 } else { self.threads() - 1 };
+        if self.is_behind && self.team.is_used() {
+            return 0;
         }
-        let running = self.team.running.load(Ordering::Relaxed).max(1);
-        (self.threads() / running).saturating_sub(1)
+        let sharing = self.of_its_kind().load(Ordering::Relaxed).max(1);
+        (self.threads() / sharing).saturating_sub(1)
+    }
+
+    /// The count of what shares the threads with this.
+    fn of_its_kind(&self) -> &AtomicUsize {
+        if self.is_behind { &self.team.behind } else { &self.team.running }
     }
 
     /// Whether a thread stays at this work: the caller's own, which does part 0, always does, others only as long as
@@ -211,9 +225,6 @@ impl Lanes<'_> {
             worker.take_back(&dispatch);
         }
         dispatch.wait(is_alone);
-        for worker in workers {
-            worker.release();
-        }
         if let Err(panic) = own {
             resume_unwind(panic);
         }

@@ -5,6 +5,7 @@
 //! wrong with it, the load goes on without.
 
 mod file;
+mod pieces;
 
 use std::fmt;
 use std::path::PathBuf;

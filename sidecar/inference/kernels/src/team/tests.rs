@@ -147,3 +147,47 @@ fn a_job_that_begins_gets_its_share_from_one_that_runs() {
     let long = team.enter();
     others_leave_once_a_job_begins(&team, &long);
 }
+
+#[test]
+fn work_behind_jobs_shares_the_threads_with_its_like() {
+    let team = Team::new(4);
+    let first = team.enter_behind();
+    assert_eq!(first.helpers(), 3);
+    let second = team.enter_behind();
+    assert_eq!((first.helpers(), second.helpers()), (1, 1));
+    let job = team.enter();
+    assert_eq!((first.helpers(), second.helpers(), job.helpers()), (0, 0, 3));
+    drop((job, second));
+    assert_eq!(first.helpers(), 3);
+}
+
+#[test]
+fn a_thread_that_stays_behind_begins_no_job() {
+    let team = Team::new(2);
+    let job = team.enter();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            stay_behind_jobs();
+            assert_eq!(team.enter().helpers(), 0);
+        });
+    });
+    assert_eq!((job.helpers(), team.enter().helpers()), (1, 0), "another thread begins jobs as before");
+}
+
+#[test]
+fn a_thread_that_left_is_free_while_the_work_goes_on() {
+    let team = Team::new(2);
+    let behind = team.enter_behind();
+    let caller = thread::current().id();
+    let (job, is_free) = (std::sync::OnceLock::new(), AtomicU64::new(0));
+    behind.for_each((0..200).collect(), |task: usize| {
+        if task == 50 {
+            assert!(job.set(team.enter()).is_ok());
+        }
+        if task > 100 && thread::current().id() == caller && team.workers[0].claim() {
+            is_free.fetch_add(1, Ordering::Relaxed);
+        }
+        thread::sleep(std::time::Duration::from_micros(200));
+    });
+    assert_eq!(is_free.into_inner(), 1, "the job may have it once, though the work is not over");
+}

@@ -61,13 +61,16 @@ impl<'a> Dispatch<'a> {
         }
     }
 
-    /// Does one part on a worker's thread. Afterwards the dispatch may be gone.
-    fn work(&self) {
+    /// Does one part on the thread of `worker`, which others may have from then on: the caller may be at its own part
+    /// for long. Afterwards the dispatch may be gone.
+    fn work(&self, worker: &Worker) {
         let part = self.next_part.fetch_add(1, Ordering::Relaxed);
         if catch_unwind(AssertUnwindSafe(|| (self.part)(part))).is_err() {
             self.has_panicked.store(true, Ordering::Relaxed);
         }
         let caller = self.caller.clone();
+        // The caller finds it free as soon as it sees that the part is done.
+        worker.release();
         if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
             caller.unpark();
         }
@@ -86,12 +89,13 @@ impl Worker {
         }
     }
 
-    /// Takes the worker for one piece of work, unless somebody has it.
+    /// Takes the worker for one piece of work, unless somebody has it. It is free again once it has done that, or it was
+    /// taken back.
     pub(super) fn claim(&self) -> bool {
         !self.is_taken.swap(true, Ordering::Acquire)
     }
 
-    pub(super) fn release(&self) {
+    fn release(&self) {
         self.is_taken.store(false, Ordering::Release);
     }
 
@@ -105,7 +109,8 @@ impl Worker {
         self.wake();
     }
 
-    /// Gives work to a worker that was claimed; afterwards it may spin, or sleeps at once.
+    /// Gives work to a worker that was claimed, which may still be about to leave the work before; afterwards it may
+    /// spin, or sleeps at once.
     pub(super) fn give(&self, dispatch: &Dispatch<'_>, may_spin: bool) {
         self.may_spin.store(may_spin, Ordering::Relaxed);
         self.work.store(ptr::from_ref(dispatch).cast_mut().cast(), Ordering::SeqCst);
@@ -114,13 +119,14 @@ impl Worker {
         }
     }
 
-    /// Takes back what was given, unless the worker has begun with it.
+    /// Takes back what was given, unless the worker has begun with it, and leaves the worker to others.
     pub(super) fn take_back(&self, dispatch: &Dispatch<'_>) {
         let given = ptr::from_ref(dispatch).cast_mut().cast();
         let taken =
             self.work.compare_exchange(given, ptr::null_mut(), Ordering::SeqCst, Ordering::SeqCst).is_ok();
         if taken {
             dispatch.remaining.fetch_sub(1, Ordering::AcqRel);
+            self.release();
         }
     }
 
@@ -134,7 +140,7 @@ impl Worker {
     pub(super) fn serve(&self) {
         while let Some(dispatch) = self.next() {
             // SAFETY: whoever gave it waits in `Dispatch::wait` until `remaining` is 0, which `work` does last.
-            unsafe { &*dispatch }.work();
+            unsafe { &*dispatch }.work(self);
         }
     }
 

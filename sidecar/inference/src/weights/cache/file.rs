@@ -22,6 +22,7 @@ use std::sync::Mutex;
 use ostler_kernels::Arena;
 use twox_hash::XxHash3_64;
 
+use super::pieces;
 use crate::processor::Processor;
 
 const MAGIC: &[u8; 8] = b"ostlerPW";
@@ -131,7 +132,7 @@ pub(super) fn read(
         tasks,
         |(index, (block, checksum)): (usize, (&mut [u8], &[u8; 8]))| {
             let place = start + (index * BLOCK_BYTES) as u64;
-            let error = match file.read_exact_at(block, place) {
+            let error = match pieces::read_exact_at(&file, block, place) {
                 Err(error) => failed(error),
                 Ok(()) if XxHash3_64::oneshot(block).to_le_bytes() == *checksum => return,
                 Ok(()) => damaged(&format!("the megabyte at byte {place} is not as it was written")),
@@ -169,7 +170,7 @@ pub(super) fn write(path: &Path, key: &[u8; 32], bytes: &[u8]) -> Result<(), Pac
     // Whoever cleans up leaves it alone as long as this process lives.
     file.as_file().try_lock().map_err(|error| failed(error.into()))?;
     file.write_all(&header).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
+    pieces::write_all(&mut file, bytes).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
