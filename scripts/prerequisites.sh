@@ -54,6 +54,9 @@ else
     cargo $component --version >/dev/null 2>&1 && continue
     { have rustup && rustup component add "${component/fmt/rustfmt}" >&2; } || complain "cargo $component: rustup component add ${component/fmt/rustfmt}"
   done
+  # With the standard library of the other architecture its kernels are checked too; nothing fails without.
+  other=aarch64-unknown-linux-gnu
+  [ -d "$(rustc --print sysroot)/lib/rustlib/$other" ] || ! have rustup || timeout 120 rustup target add "$other" >&2 || true
 fi
 if ! have go; then
   complain "Go $go or newer: https://go.dev/dl"

@@ -79,6 +79,7 @@ fn run(instructions: Instructions, format: Format, rounds: u64) -> Option<u64> {
 }
 
 /// Sums beside each other: more than an instruction's latency times how many start in a cycle, on every processor.
+#[cfg(target_arch = "x86_64")]
 const SUMS: usize = 24;
 
 /// As the compiler vectorises it.
