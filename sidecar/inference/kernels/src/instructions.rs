@@ -112,7 +112,7 @@ impl Instructions {
             }
             Self::Avx512Vnni => Self::Avx512.is_supported() && has!("avx512vnni"),
             Self::Avx512Bf16 => Self::Avx512Vnni.is_supported() && has!("avx512bf16"),
-            Self::Amx => crate::tiles::is_supported(),
+            Self::Amx => Self::Avx512Bf16.is_supported() && crate::tiles::is_supported(),
             Self::Neon | Self::NeonDot | Self::NeonI8mm => false,
         }
     }

@@ -7,7 +7,6 @@ use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use std::sync::OnceLock;
 
 use super::{TILE_ROW_BYTES, TILE_ROWS, TILES};
-use crate::instructions::Instructions;
 
 /// Bits of EDX of CPUID leaf 7: AMX-BF16, AMX-TILE, AMX-INT8.
 const FEATURES: u32 = 1 << 22 | 1 << 24 | 1 << 25;
@@ -19,12 +18,7 @@ const STATES: u64 = 1 << 17 | 1 << 18;
 /// Whether tiles can be used. The system is asked for permission once in a process; all threads share it.
 pub(crate) fn is_supported() -> bool {
     static IS_SUPPORTED: OnceLock<bool> = OnceLock::new();
-    *IS_SUPPORTED.get_or_init(|| {
-        Instructions::Avx512Bf16.is_supported()
-            && processor_has_tiles()
-            && system_saves_tiles()
-            && may_use_tiles()
-    })
+    *IS_SUPPORTED.get_or_init(|| processor_has_tiles() && system_saves_tiles() && may_use_tiles())
 }
 
 fn processor_has_tiles() -> bool {
