@@ -156,11 +156,12 @@ impl Linear {
         lanes.split(product.0.end_panel, |panels| {
             // Threads that are equally fast take turns, so that this one most likely goes on behind the others' pieces.
             let next = panels.end + (lanes.threads() - 1) * panels.len();
-            let next = if next < product.0.end_panel { column(self.steps, next * PANEL) } else { 0 };
+            let next = (next < product.0.end_panel)
+                .then(|| product.0.panels.wrapping_add(column(self.steps, next * PANEL)));
             self.compute(&Product {
                 first_panel: panels.start,
                 end_panel: panels.end,
-                next: if next == 0 { std::ptr::null() } else { product.0.panels.wrapping_add(next) },
+                next: next.unwrap_or(std::ptr::null()),
                 ..product.0
             });
         });

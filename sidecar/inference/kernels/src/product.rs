@@ -140,16 +140,14 @@ impl Reach {
     fn of(product: &Product, panel: usize) -> Self {
         let rest = (product.end_panel - panel) * product.steps;
         let end = product.panels.wrapping_add(product.end_panel * product.steps * STEP_BYTES);
-        let next =
-            if product.next.is_null() { 0 } else { (product.next as usize).wrapping_sub(end as usize) };
-        Self {
-            within: rest.saturating_sub(PREFETCH_STEPS),
-            distances: [
-                PREFETCH_STEPS * STEP_BYTES,
-                // Where nothing is read next, lines that are there, which costs nothing.
-                if product.next.is_null() { 0 } else { next.wrapping_add(PREFETCH_STEPS * STEP_BYTES) },
-            ],
-        }
+        let ahead = PREFETCH_STEPS * STEP_BYTES;
+        let beyond = if product.next.is_null() {
+            // Lines that are there, which costs nothing.
+            0
+        } else {
+            (product.next as usize).wrapping_sub(end as usize).wrapping_add(ahead)
+        };
+        Self { within: rest.saturating_sub(PREFETCH_STEPS), distances: [ahead, beyond] }
     }
 }
 

@@ -94,6 +94,8 @@ pub(crate) trait Dot {
     type Vector: Vector;
     /// Sums, one for each column.
     type Sum: Copy;
+    /// What belongs to the columns and makes numbers of their sums.
+    type Columns: Copy;
     /// Rows of a tile: as many as the registers hold.
     const ROWS: usize;
 
@@ -106,8 +108,6 @@ pub(crate) trait Dot {
     /// As [`Dot::prefetch`], into a larger cache, for what is read a while later.
     #[inline(always)]
     unsafe fn prefetch_far(_: *const u8) {}
-    /// What belongs to the columns and makes numbers of their sums.
-    type Columns: Copy;
     /// Of bytes, for each column, what one step of its bytes is worth, and the sum of its bytes. Other formats do not look
     /// at them.
     unsafe fn columns(scales: *const f32, totals: *const i32) -> Self::Columns;
